@@ -1,0 +1,1 @@
+"""What the jobs do: plain functions over a database session and ports. No Celery in here."""
