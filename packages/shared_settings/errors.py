@@ -1,0 +1,25 @@
+"""What is wrong with the settings, as one line that a person can act on."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SettingProblem:
+    """One wrong variable: its name, the layer that gave it, what is wrong and what is allowed."""
+
+    variable: str
+    source: str
+    problem: str
+    allowed: str
+
+    def __str__(self) -> str:
+        allowed = f" Allowed: {self.allowed}." if self.allowed else ""
+        return f"{self.variable} in {self.source}: {self.problem}.{allowed}"
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used. `problems` has every wrong variable; the text has a line for each."""
+
+    def __init__(self, *problems: SettingProblem) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems

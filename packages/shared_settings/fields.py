@@ -1,0 +1,88 @@
+"""The kinds of values that settings have, each with its bounds and the sentence that says what is allowed."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from packages.shared_settings.layers import ROOT
+
+REDIS_SCHEMES: Final = ("redis", "rediss", "sentinel")
+DATABASE_SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg")
+
+
+def _url(secret: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:
+    if secret is None:
+        return None
+    try:
+        parts = urlsplit(secret.get_secret_value())
+        _ = parts.port
+    except ValueError as error:
+        # The text of the error may quote the URL, and with it the password.
+        raise ValueError("this is no URL (is a character of the password not percent-encoded?)") from error
+    if parts.scheme not in schemes:
+        raise ValueError(f"the scheme {parts.scheme!r} is not known here")
+    return secret
+
+
+def _redis_url(secret: SecretStr | None) -> SecretStr | None:
+    return _url(secret, REDIS_SCHEMES)
+
+
+def _database_url(secret: SecretStr | None) -> SecretStr | None:
+    return _url(secret, DATABASE_SCHEMES)
+
+
+def _broker_url(secret: SecretStr | None) -> SecretStr | None:
+    return _url(secret, (*REDIS_SCHEMES, "amqp", "amqps"))
+
+
+def _backend_url(secret: SecretStr | None) -> SecretStr | None:
+    return _url(secret, (*REDIS_SCHEMES, "rpc"))
+
+
+def masked_url(url: str) -> str:
+    """The URL with its password, and any secret in its query, replaced by stars."""
+    url = re.sub(r"(?<=://)([^/?#@]*?):[^/?#]*@", r"\1:***@", url)
+    return re.sub(r"(?i)((?:password|secret|token|key)=)[^&#]*", r"\1***", url)
+
+
+def _absolute(path: Path) -> Path:
+    """Relative paths count from the repository, so that a process's working directory does not matter."""
+    if ".." in path.parts:
+        raise ValueError("a path may not climb with '..'")
+    return path if path.is_absolute() else ROOT / path
+
+
+_SECONDS = "a whole number of seconds from 1 to 86400"
+_MINUTES = "a whole number of minutes from 1 to 10080"
+
+IntervalSeconds = Annotated[int, Field(ge=1, le=86_400, description=_SECONDS)]
+IntervalMinutes = Annotated[int, Field(ge=1, le=10_080, description=_MINUTES)]
+LongSeconds = Annotated[int, Field(ge=1, le=604_800, description="a whole number of seconds from 1 to 604800")]
+Hour = Annotated[int, Field(ge=0, le=23, description="an hour from 0 to 23, in UTC")]
+Minute = Annotated[int, Field(ge=0, le=59, description="a minute from 0 to 59")]
+Count = Annotated[int, Field(ge=1, le=100_000, description="a whole number from 1 to 100000")]
+Flag = Annotated[bool, Field(description="true or false")]
+Directory = Annotated[Path, AfterValidator(_absolute), Field(description="a directory, absolute or in the repository")]
+
+RedisUrl = Annotated[
+    SecretStr | None,
+    AfterValidator(_redis_url),
+    Field(description="redis://[:password@]host:port/db, rediss:// or sentinel:// likewise"),
+]
+DatabaseUrl = Annotated[
+    SecretStr | None, AfterValidator(_database_url), Field(description="postgresql://user:password@host:port/database")
+]
+BrokerUrl = Annotated[
+    SecretStr | None,
+    AfterValidator(_broker_url),
+    Field(description="a redis://, rediss://, sentinel:// or amqp(s):// URL"),
+]
+BackendUrl = Annotated[
+    SecretStr | None,
+    AfterValidator(_backend_url),
+    Field(description="a redis://, rediss://, sentinel:// or rpc:// URL"),
+]

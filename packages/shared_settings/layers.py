@@ -1,0 +1,115 @@
+"""The layers a setting can come from, and which one won.
+
+Later wins: defaults (in the models), `.env.common`, `.env.{environment}`, `.env.{environment}.{service}`,
+`.env.secrets`, the file named by `MINSY_ENV_FILE`, the process environment. A layer file may be absent; one that is
+named explicitly (by `MINSY_ENV_FILE`, or the environment's own file when `MINSY_ENV` is set) may not.
+
+Nothing is checked here but the names: what a value may be is said by the models.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from packages.shared_settings.errors import SettingProblem, SettingsError
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_ENVIRONMENT = "dev"
+PROCESS_ENVIRONMENT = "the process environment"
+
+# Read before any layer, so they may stand in the process environment only.
+BOOTSTRAP_VARIABLES = ("MINSY_ENV", "MINSY_SERVICE", "MINSY_CELERY_PROFILE", "MINSY_ENV_DIR", "MINSY_ENV_FILE")
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The merged variables, upper case, and for each the layer that gave it."""
+
+    environment: str
+    values: Mapping[str, str]
+    origins: Mapping[str, str]
+
+
+def read_layers(service: str, *, environ: Mapping[str, str], known: frozenset[str]) -> Layers:
+    """Merge the env files and `environ` for a service.
+
+    `known` has every variable of every service: a file may name another service's variable, but not one that no
+    service knows. An empty value counts as not set.
+
+    Raises:
+        SettingsError: a file named explicitly is missing, a line is malformed, or a variable is unknown.
+    """
+    environment = environ.get("MINSY_ENV") or DEFAULT_ENVIRONMENT
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", environment):
+        raise SettingsError(
+            SettingProblem("MINSY_ENV", PROCESS_ENVIRONMENT, f"{environment!r} is no name", "letters, digits, _ and -")
+        )
+    values: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    for path in _files(service, environment, environ):
+        name = _shown(path)
+        for variable, value in _read_file(path, name, known).items():
+            values[variable], origins[variable] = value, name
+    for variable in known:
+        if environ.get(variable):
+            values[variable], origins[variable] = environ[variable], PROCESS_ENVIRONMENT
+    return Layers(environment, values, origins)
+
+
+def _files(service: str, environment: str, environ: Mapping[str, str]) -> Iterator[Path]:
+    directory = Path(environ.get("MINSY_ENV_DIR") or ROOT / "env")
+    own = directory / f".env.{environment}"
+    if environ.get("MINSY_ENV") and not own.is_file():
+        there = {path.name.split(".")[2] for path in directory.glob(".env.*")} - {"common", "secrets"}
+        names = ", ".join(sorted(there)) or "none yet"
+        raise SettingsError(
+            SettingProblem(
+                "MINSY_ENV",
+                PROCESS_ENVIRONMENT,
+                f"there is no file {_shown(own)} for the environment {environment!r}",
+                f"an environment with a file of its own ({names})",
+            )
+        )
+    layers = [directory / ".env.common", own, directory / f".env.{environment}.{service}", directory / ".env.secrets"]
+    yield from (path for path in layers if path.is_file())
+    if explicit := environ.get("MINSY_ENV_FILE"):
+        if not Path(explicit).is_file():
+            raise SettingsError(
+                SettingProblem(
+                    "MINSY_ENV_FILE", PROCESS_ENVIRONMENT, f"there is no file {explicit}", "the path of a readable file"
+                )
+            )
+        yield Path(explicit)
+
+
+def _read_file(path: Path, name: str, known: frozenset[str]) -> dict[str, str]:
+    try:
+        # Without interpolation a `$` in a password stays what it is.
+        pairs = dotenv_values(path, interpolate=False, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(SettingProblem(name, "env files", f"cannot be read ({error})", "UTF-8 text")) from error
+    problems = [_unknown(variable, name, known) for variable in pairs if variable not in known]
+    problems += [
+        SettingProblem(variable, name, "there is no value", f"{variable}=value")
+        for variable, value in pairs.items()
+        if value is None and variable in known
+    ]
+    if problems:
+        raise SettingsError(*problems)
+    return {variable: value for variable, value in pairs.items() if value}
+
+
+def _unknown(variable: str, name: str, known: frozenset[str]) -> SettingProblem:
+    if variable in BOOTSTRAP_VARIABLES:
+        return SettingProblem(variable, name, "it says which files to read, so no file can set it", "the environment")
+    close = get_close_matches(variable.upper(), known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "`minsy config` lists the variables"
+    return SettingProblem(variable, name, f"unknown variable; {hint}", "")
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
