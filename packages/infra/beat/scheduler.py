@@ -1,0 +1,91 @@
+"""The scheduler class that beat runs: Celery's in-memory scheduler, whose fires say which job they belong to.
+
+A publish that fails is not lost: the fire stays pending and is tried again until its message would have expired.
+Nothing is decided here about when a job is due.
+"""
+
+import copy
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from celery.beat import ScheduleEntry, Scheduler
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 1.0
+# For an entry without `expires`: long enough for a broker to restart.
+DEFAULT_DEADLINE_S = 3600.0
+
+
+@dataclass(frozen=True)
+class PendingFire:
+    """A fire whose publish failed. `deadline` is on the monotonic clock, in seconds."""
+
+    entry: ScheduleEntry
+    deadline: float
+
+
+class BeatScheduler(Scheduler):
+    """Publishes each due entry with the headers `beat_job`, `beat_origin` and `beat_published_at`."""
+
+    monotonic: Callable[[], float] = staticmethod(time.monotonic)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # Celery's own signature
+        self._pending: list[PendingFire] = []
+        super().__init__(*args, **kwargs)
+
+    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:  # noqa: ANN401  # a kombu producer
+        """Publish one due entry; keep it pending when that fails."""
+        expires = (entry.options or {}).get("expires")
+        lifetime_s = expires if isinstance(expires, int | float) else DEFAULT_DEADLINE_S
+        self._publish(PendingFire(entry, self.monotonic() + lifetime_s), producer)
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:  # noqa: ANN401  # Celery's own signature
+        """Try the pending fires, then do what Celery's tick does. Returns seconds until the next tick."""
+        self._retry_pending()
+        delay: float = super().tick(*args, **kwargs)
+        return min(delay, RETRY_AFTER_S) if self._pending else delay
+
+    def apply_async(self, entry: ScheduleEntry, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # Celery's own
+        """Publish `entry` with the headers of one fire.
+
+        Raises:
+            SchedulingError: the broker did not take the message.
+        """
+        stamped = copy.copy(entry)
+        options = entry.options or {}
+        stamped.options = {
+            **options,
+            "headers": {
+                **options.get("headers", {}),
+                "beat_job": entry.name,
+                "beat_origin": "schedule",
+                "beat_published_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            },
+        }
+        return super().apply_async(stamped, *args, **kwargs)
+
+    def _retry_pending(self) -> None:
+        waiting, self._pending = self._pending, []
+        for n, fire in enumerate(waiting):
+            if self.monotonic() >= fire.deadline:
+                log.error("fire_expired_unpublished", extra={"job": fire.entry.name})
+                continue
+            if not self._publish(fire, self.producer):
+                # The broker is still away: the others would only wait for the same time-out.
+                self._pending.extend(waiting[n + 1 :])
+                return
+
+    def _publish(self, fire: PendingFire, producer: Any) -> bool:  # noqa: ANN401  # a kombu producer
+        try:
+            result = self.apply_async(fire.entry, producer=producer, advance=False)
+        except Exception as error:  # noqa: BLE001  # the loop boundary: one entry must not end beat
+            log.warning("publish_failed", extra={"job": fire.entry.name, "error": str(error.__cause__ or error)})
+            self._pending.append(fire)
+            return False
+        log.info("published", extra={"job": fire.entry.name, "task_id": getattr(result, "id", None)})
+        return True

@@ -1,0 +1,86 @@
+"""Which servers a process talks to: the ones that the settings name, else the embedded ones that run.
+
+Decides nothing about starting them; beat and the workers only read.
+"""
+
+from dataclasses import dataclass
+
+from packages.infra.embedded.endpoints import read_endpoints
+from packages.shared_settings.common import CommonSettings
+from packages.shared_settings.fields import masked_url
+
+REDIS_SCHEMES = ("redis://", "rediss://", "sentinel://")
+
+
+class NoServerError(RuntimeError):
+    """A server is needed that no setting names and that does not run embedded either."""
+
+    def __init__(self, what: str, variable: str) -> None:
+        super().__init__(
+            f"no {what}: {variable} is not set and no embedded server runs. Start it with `minsy services start`, "
+            f"or set {variable}."
+        )
+        self.variable = variable
+
+
+@dataclass(frozen=True, repr=False)
+class Connections:
+    """URLs with their passwords; the representation masks them. None where there is no server."""
+
+    broker_url: str | None
+    result_backend: str | None
+    redis_url: str | None
+    database_url: str | None
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={masked_url(url) if url else None}" for name, url in vars(self).items())
+        return f"Connections({shown})"
+
+    def require_broker(self) -> str:
+        """The broker's URL.
+
+        Raises:
+            NoServerError: there is none.
+        """
+        if self.broker_url is None:
+            raise NoServerError("broker", "REDIS_URL")
+        return self.broker_url
+
+    def require_database(self) -> str:
+        """The database's URL.
+
+        Raises:
+            NoServerError: there is none.
+        """
+        if self.database_url is None:
+            raise NoServerError("database", "DATABASE_URL")
+        return self.database_url
+
+
+def embedded_servers_needed(settings: CommonSettings) -> frozenset[str]:
+    """The embedded servers that the settings leave to us: of `valkey` and `postgres` those without a URL."""
+    needed = set()
+    if settings.redis_url is None and (settings.celery_broker_url is None or settings.celery_result_backend is None):
+        needed.add("valkey")
+    if settings.database_url is None:
+        needed.add("postgres")
+    return frozenset(needed)
+
+
+def resolve_connections(settings: CommonSettings) -> Connections:
+    """The URLs to use. A broker that is Redis serves as the result backend unless another is named."""
+    embedded = read_endpoints(settings.minsy_var_dir) if embedded_servers_needed(settings) else None
+
+    def given(field: str) -> str | None:
+        secret = getattr(settings, field)
+        return secret.get_secret_value() if secret is not None else None
+
+    redis_url = given("redis_url") or (embedded.redis_url if embedded else None)
+    broker_url = given("celery_broker_url") or redis_url
+    broker_is_redis = broker_url is not None and broker_url.startswith(REDIS_SCHEMES)
+    return Connections(
+        broker_url=broker_url,
+        result_backend=given("celery_result_backend") or redis_url or (broker_url if broker_is_redis else "rpc://"),
+        redis_url=redis_url or (broker_url if broker_is_redis else None),
+        database_url=given("database_url") or (embedded.database_url if embedded else None),
+    )

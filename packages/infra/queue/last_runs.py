@@ -1,0 +1,51 @@
+"""The last run of each task, kept in the Redis that holds the results: one hash, a field for each task.
+
+Only the latest is kept. Where the results are not in Redis nothing is recorded and nothing is known.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from celery import Celery
+
+KEY = "minsy:last_runs"
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """How a task last ended. `result` is what it returned, or the text of its error; `origin` is `beat` or `other`."""
+
+    task: str
+    task_id: str
+    state: str
+    finished_at: datetime
+    seconds: float
+    result: Any
+    origin: str
+
+
+def record_last_run(app: Celery, run: LastRun) -> None:
+    """Keep `run` as the last one of its task.
+
+    Raises:
+        redis.RedisError: Redis cannot be reached.
+    """
+    client = getattr(app.backend, "client", None)
+    if client is not None:
+        client.hset(KEY, run.task, json.dumps({**asdict(run), "finished_at": run.finished_at.isoformat()}))
+
+
+def read_last_runs(app: Celery) -> dict[str, LastRun]:
+    """The last run of each task by the task's name.
+
+    Raises:
+        redis.RedisError: Redis cannot be reached.
+    """
+    client = getattr(app.backend, "client", None)
+    if client is None:
+        return {}
+    records = (json.loads(record) for record in client.hvals(KEY))
+    runs = (LastRun(**{**r, "finished_at": datetime.fromisoformat(r["finished_at"])}) for r in records)
+    return {run.task: run for run in runs}

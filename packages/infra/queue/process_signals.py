@@ -1,0 +1,37 @@
+"""What happens when a Celery process starts: its logs are set up, and without a server it refuses to start."""
+
+import sys
+
+from celery import signals
+
+from packages.catalogue.queues import Profile
+from packages.infra.connections import Connections, NoServerError
+from packages.infra.telemetry.logs import configure_logging
+from packages.shared_settings.common import CommonSettings
+
+
+def connect_process_signals(*, profile: Profile, settings: CommonSettings, connections: Connections) -> None:
+    """Connect the receivers of this process; called once, when the app is made."""
+
+    def set_up_logs(loglevel: int | str | None = None, **_: object) -> None:
+        configure_logging(log_format=settings.log_format, level=loglevel or settings.log_level)
+
+    def refuse_without_servers(**_: object) -> None:
+        try:
+            connections.require_broker()
+            if profile is not Profile.BEAT:
+                connections.require_database()
+        except NoServerError as error:
+            sys.stderr.write(f"{error}\n")
+            raise SystemExit(2) from None
+
+    # A connected `setup_logging` keeps Celery from configuring the root logger itself.
+    signals.setup_logging.connect(set_up_logs, weak=False)
+    if profile is Profile.BEAT:
+        # Beat sends this before it prints anything about itself; `beat_init` comes after its banner.
+        signals.import_modules.connect(refuse_without_servers, weak=False)
+    else:
+        signals.celeryd_init.connect(refuse_without_servers, weak=False)
+        from packages.infra.queue.worker_signals import connect_worker_signals
+
+        connect_worker_signals()
