@@ -52,7 +52,7 @@ chaos: setup  ## Kill processes of a running service and see nothing lost (minut
 	$(BIN)/pytest -m chaos
 
 bench: setup  ## Measure against plain Celery; the figures of benchmarks/RESULTS.md
-	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python -m benchmarks.startup
 
 lock: setup  ## Pin the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 requirements/uv.in -o requirements/uv.txt

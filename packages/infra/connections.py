@@ -6,6 +6,7 @@ Decides nothing about starting them; beat and the workers only read.
 from dataclasses import dataclass
 
 from packages.infra.embedded.endpoints import read_endpoints
+from packages.infra.embedded.state import ServerName
 from packages.shared_settings.common import CommonSettings
 from packages.shared_settings.fields import masked_url
 
@@ -57,9 +58,9 @@ class Connections:
         return self.database_url
 
 
-def embedded_servers_needed(settings: CommonSettings) -> frozenset[str]:
+def embedded_servers_needed(settings: CommonSettings) -> frozenset[ServerName]:
     """The embedded servers that the settings leave to us: of `valkey` and `postgres` those without a URL."""
-    needed = set()
+    needed: set[ServerName] = set()
     if settings.redis_url is None and (settings.celery_broker_url is None or settings.celery_result_backend is None):
         needed.add("valkey")
     if settings.database_url is None:

@@ -1,5 +1,6 @@
 """Settings that every service shares: servers, directories, logs, Celery's limits."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ from pydantic import Field, model_validator
 from packages.shared_settings.base import ServiceSettings
 from packages.shared_settings.fields import (
     BackendUrl,
+    BasisPoints,
     BrokerUrl,
     Count,
     DatabaseUrl,
@@ -41,6 +43,14 @@ class CommonSettings(ServiceSettings):
     celery_task_max_retries: Annotated[int, Field(ge=0, le=3, description="a whole number from 0 to 3")] = 3
     celery_task_retry_backoff_seconds: Count = 2
     celery_task_retry_backoff_cap_seconds: Count = 600
+
+    # Backtests and paper trading pay the same fee, or a backtest would promise what trading does not keep.
+    trading_fee_basis_points: BasisPoints = 5
+
+    @property
+    def fee_rate(self) -> Decimal:
+        """The fee as a fraction of what is traded."""
+        return Decimal(self.trading_fee_basis_points).scaleb(-4)
 
     @model_validator(mode="after")
     def _limits_agree(self) -> "CommonSettings":

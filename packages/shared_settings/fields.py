@@ -65,6 +65,7 @@ LongSeconds = Annotated[int, Field(ge=1, le=604_800, description="a whole number
 Hour = Annotated[int, Field(ge=0, le=23, description="an hour from 0 to 23, in UTC")]
 Minute = Annotated[int, Field(ge=0, le=59, description="a minute from 0 to 59")]
 Count = Annotated[int, Field(ge=1, le=100_000, description="a whole number from 1 to 100000")]
+BasisPoints = Annotated[int, Field(ge=0, le=1000, description="hundredths of a percent, from 0 to 1000")]
 Flag = Annotated[bool, Field(description="true or false")]
 Directory = Annotated[Path, AfterValidator(_absolute), Field(description="a directory, absolute or in the repository")]
 

@@ -9,7 +9,6 @@ from packages.shared_settings.common import CommonSettings
 from packages.shared_settings.fields import Count, Directory, Flag, IntervalMinutes, IntervalSeconds
 
 Concurrency = Annotated[int, Field(ge=1, le=256, description="a whole number of processes from 1 to 256")]
-BasisPoints = Annotated[int, Field(ge=0, le=1000, description="hundredths of a percent, from 0 to 1000")]
 
 
 class WorkerCpuSettings(CommonSettings):
@@ -20,6 +19,9 @@ class WorkerCpuSettings(CommonSettings):
     worker_cpu_concurrency: Concurrency = 1
     worker_cpu_max_tasks_per_child: Count = 1
     backtest_heartbeat_seconds: IntervalSeconds = 15
+    backtest_initial_cash: Annotated[int, Field(ge=1, le=10**12, description="a whole amount from 1 to 10^12")] = (
+        100_000
+    )
 
 
 class WorkerIoSettings(CommonSettings):
@@ -45,7 +47,6 @@ class WorkerIoSettings(CommonSettings):
 
     paper_trading_batch_size: Count = 500
     paper_trading_claim_seconds: IntervalSeconds = 120
-    paper_trading_fee_basis_points: BasisPoints = 5
     trading_approval_valid_minutes: IntervalMinutes = 60
     trading_approval_expire_batch_size: Count = 500
 

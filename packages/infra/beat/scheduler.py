@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from celery.beat import ScheduleEntry, Scheduler
+from kombu.exceptions import OperationalError
 
 log = logging.getLogger(__name__)
 
@@ -75,17 +76,20 @@ class BeatScheduler(Scheduler):
             if self.monotonic() >= fire.deadline:
                 log.error("fire_expired_unpublished", extra={"job": fire.entry.name})
                 continue
-            if not self._publish(fire, self.producer):
+            if isinstance(self._publish(fire, self.producer), OperationalError):
                 # The broker is still away: the others would only wait for the same time-out.
                 self._pending.extend(waiting[n + 1 :])
                 return
 
-    def _publish(self, fire: PendingFire, producer: Any) -> bool:  # noqa: ANN401  # a kombu producer
+    def _publish(self, fire: PendingFire, producer: Any) -> BaseException | None:  # noqa: ANN401  # a kombu producer
+        """Publish, or keep the fire pending and return what was in the way."""
         try:
             result = self.apply_async(fire.entry, producer=producer, advance=False)
         except Exception as error:  # noqa: BLE001  # the loop boundary: one entry must not end beat
-            log.warning("publish_failed", extra={"job": fire.entry.name, "error": str(error.__cause__ or error)})
+            # Celery raises its SchedulingError while it handles what really happened.
+            reason = error.__context__ or error
+            log.warning("publish_failed", extra={"job": fire.entry.name, "error": str(reason)})
             self._pending.append(fire)
-            return False
+            return reason
         log.info("published", extra={"job": fire.entry.name, "task_id": getattr(result, "id", None)})
-        return True
+        return None

@@ -1,0 +1,52 @@
+"""`minsy run JOB`: one job, now, in this process."""
+
+import logging
+from typing import Annotated, Any
+
+import typer
+
+from apps.cli.environment import ready_database, use_servers
+from apps.cli.errors import CommandError
+from apps.cli.output import AsJson, print_json
+from packages.catalogue.jobs import JOBS
+from packages.infra.telemetry.logs import configure_logging
+from packages.shared_settings import get_worker_io_settings
+
+
+def run(
+    job: Annotated[str, typer.Argument(help="A job by its name, such as maintenance.backup_postgres_full.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Run one job of the catalogue now, in this process, and print its result; exit code 1 when it fails.
+
+    The job's flag does not matter. Without a database of your own the embedded one is started, and stopped after.
+    """
+    name = _job_name(job)
+    settings = get_worker_io_settings()
+    configure_logging(log_format=settings.log_format, level=logging.WARNING)
+    with use_servers(settings):
+        ready_database(settings)
+        from packages.infra.queue.celery_app import celery_app
+
+        celery_app.loader.import_default_modules()
+        # As a worker would: with the task's signals, so that `minsy status` shows this run, too.
+        result = celery_app.tasks[name].apply()
+        outcome: Any = result.result
+        if result.failed():
+            raise CommandError(f"{name} failed: {type(outcome).__name__}: {outcome}")
+    if as_json:
+        print_json({"job": name, "result": outcome})
+    else:
+        typer.echo(f"{name} succeeded")
+        for key, value in outcome.items():
+            typer.echo(f"  {key}: {value}")
+
+
+def _job_name(given: str) -> str:
+    names = [job.name for job in JOBS]
+    matches = [name for name in names if given in {name, name.partition(".")[2]}]
+    if len(matches) != 1:
+        listed = "\n  ".join(names)
+        raise typer.BadParameter(f"there is no job {given!r}. The jobs are:\n  {listed}")
+    return matches[0]

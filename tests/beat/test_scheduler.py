@@ -1,0 +1,162 @@
+"""The scheduler class on a real broker: headers, and a publish that fails and is made up for."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.beat import ScheduleEntry
+from celery.schedules import schedule
+from kombu.exceptions import OperationalError
+
+from packages.infra.beat.scheduler import BeatScheduler
+
+HOURLY = schedule(timedelta(hours=1))
+ENTRY: dict[str, Any] = {"task": "area.job", "schedule": HOURLY, "options": {"queue": "area", "expires": 60}}
+
+
+def make_app(url: str) -> Celery:
+    app = Celery("test", broker=url, set_as_current=False)
+    app.conf.update(
+        beat_schedule={"area.job": ENTRY, "area.other": {**ENTRY, "task": "area.other"}},
+        timezone="UTC",
+        task_publish_retry=False,
+        broker_transport_options={"socket_connect_timeout": 1},
+    )
+    return app
+
+
+class FlakyScheduler(BeatScheduler):
+    """A broker that is away as long as `away` is set."""
+
+    away = False
+    clock = 0.0
+
+    def send_task(self, *args: object, **kwargs: object) -> object:
+        if self.away:
+            raise OperationalError("the broker is away")
+        return super().send_task(*args, **kwargs)
+
+
+def flaky(app: Celery) -> FlakyScheduler:
+    scheduler = FlakyScheduler(app)
+    scheduler.monotonic = lambda: scheduler.clock
+    return scheduler
+
+
+def due(scheduler: BeatScheduler) -> None:
+    """Make every entry due at the next tick."""
+    for entry in scheduler.schedule.values():
+        entry.last_run_at = datetime.now(UTC) - timedelta(hours=2)
+    scheduler.populate_heap()
+
+
+def messages(app: Celery) -> list[dict[str, Any]]:
+    """The headers of the messages in the queue, which is empty afterwards."""
+    taken: list[dict[str, Any]] = []
+    with app.connection_for_read() as connection, connection.SimpleQueue("area") as queue:
+        while True:
+            try:
+                message = queue.get(block=False)
+            except queue.Empty:
+                return taken
+            taken.append(message.headers)
+            message.ack()
+
+
+def tick_all(scheduler: BeatScheduler) -> float:
+    delay = scheduler.tick()
+    while delay == 0:
+        delay = scheduler.tick()
+    return delay
+
+
+def test_a_message_says_which_job_it_belongs_to(redis_url: str) -> None:
+    app = make_app(redis_url)
+    scheduler = BeatScheduler(app)
+    due(scheduler)
+    before = datetime.now(UTC)
+    tick_all(scheduler)
+    scheduler.close()
+    found = {str(headers["beat_job"]): headers for headers in messages(app)}
+    assert set(found) == {"area.job", "area.other"}
+    headers = found["area.job"]
+    assert headers["task"] == "area.job"
+    assert headers["beat_origin"] == "schedule"
+    assert headers["celery_beat_task"] is True
+    assert headers["expires"] is not None
+    published = datetime.fromisoformat(str(headers["beat_published_at"]))
+    assert before - timedelta(milliseconds=1) <= published <= datetime.now(UTC)
+
+
+def test_the_entry_itself_is_not_stamped(redis_url: str) -> None:
+    app = make_app(redis_url)
+    scheduler = BeatScheduler(app)
+    due(scheduler)
+    tick_all(scheduler)
+    scheduler.close()
+    assert all("headers" not in (entry.options or {}) for entry in scheduler.schedule.values())
+
+
+def test_a_failed_publish_is_made_up_for(redis_url: str) -> None:
+    app = make_app(redis_url)
+    scheduler = flaky(app)
+    due(scheduler)
+    scheduler.away = True
+    assert tick_all(scheduler) <= 1
+    assert messages(app) == []
+    scheduler.away = False
+    tick_all(scheduler)
+    scheduler.close()
+    assert sorted(str(headers["beat_job"]) for headers in messages(app)) == ["area.job", "area.other"]
+
+
+def test_a_fire_that_would_have_expired_is_given_up(redis_url: str) -> None:
+    app = make_app(redis_url)
+    scheduler = flaky(app)
+    due(scheduler)
+    scheduler.away = True
+    tick_all(scheduler)
+    scheduler.clock = 60.0
+    scheduler.away = False
+    tick_all(scheduler)
+    scheduler.close()
+    assert messages(app) == []
+
+
+def test_a_broken_entry_does_not_hold_back_what_waits_behind_it(redis_url: str) -> None:
+    app = make_app(redis_url)
+    app.conf.beat_schedule = {"area.broken": {**ENTRY, "args": (object(),)}, **app.conf.beat_schedule}
+    scheduler = flaky(app)
+    due(scheduler)
+    scheduler.away = True
+    tick_all(scheduler)
+    scheduler.away = False
+    tick_all(scheduler)
+    scheduler.close()
+    assert sorted(str(headers["beat_job"]) for headers in messages(app)) == ["area.job", "area.other"]
+
+
+def test_an_entry_that_cannot_be_published_does_not_stop_the_others(redis_url: str) -> None:
+    app = make_app(redis_url)
+    app.conf.beat_schedule["area.broken"] = {**ENTRY, "args": (object(),)}
+    scheduler = flaky(app)
+    due(scheduler)
+    for _ in range(3):
+        tick_all(scheduler)
+    scheduler.close()
+    assert sorted(str(headers["beat_job"]) for headers in messages(app)) == ["area.job", "area.other"]
+
+
+@pytest.mark.parametrize("options", [{}, {"headers": {"mine": 1}}])
+def test_headers_of_the_entry_are_kept(redis_url: str, options: dict[str, object]) -> None:
+    app = make_app(redis_url)
+    scheduler = BeatScheduler(app)
+    entry = ScheduleEntry(
+        name="area.job", task="area.job", schedule=HOURLY, options={"queue": "area", **options}, app=app
+    )
+    scheduler.apply_entry(entry, producer=scheduler.producer)
+    scheduler.close()
+    [headers] = messages(app)
+    assert headers["beat_job"] == "area.job"
+    assert headers.get("mine") == (1 if options else None)

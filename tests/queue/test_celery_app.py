@@ -1,0 +1,216 @@
+"""The shared Celery app, looked at from outside: each test imports it in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from packages.shared_settings.layers import ROOT
+
+FLAGS = {
+    "POSTGRES_BACKUP_ENABLED": {"maintenance.backup_postgres_full"},
+    "USER_EMAIL_CSV_EXPORT_ENABLED": {"maintenance.export_user_emails_csv"},
+    "BACKTEST_STALE_JOB_CLEANUP_ENABLED": {"maintenance.fail_stale_backtest_jobs"},
+    "PAPER_TRADING_ENABLED": {"paper_trading.scheduler_tick", "market_data.refresh_active_subscriptions"},
+    "NOTIFICATIONS_ENABLED": {"notifications.dispatch_pending"},
+    "TRADING_APPROVAL_ENABLED": {"trade_approval.expire_pending"},
+}
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """A process environment without any setting of ours, and an empty directory of env files."""
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+    return {**kept, "MINSY_ENV_DIR": str(tmp_path), "MINSY_VAR_DIR": str(tmp_path / "var")}
+
+
+def python(code: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def printed(code: str, environ: dict[str, str]) -> Any:  # noqa: ANN401  # what the code printed as JSON
+    done = python(f"import json\n{code}", environ)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def schedule(environ: dict[str, str], argument: str = "True") -> set[str]:
+    code = f"""
+from packages.infra.queue.celery_app import _build_beat_schedule
+print(json.dumps(list(_build_beat_schedule(enabled={argument}))))"""
+    return set(printed(code, environ))
+
+
+def test_with_every_flag_off_the_schedule_is_empty(environ: dict[str, str]) -> None:
+    assert schedule(environ) == set()
+
+
+@pytest.mark.parametrize(("flag", "jobs"), FLAGS.items())
+def test_each_flag_alone_gives_exactly_its_jobs(environ: dict[str, str], flag: str, jobs: set[str]) -> None:
+    assert schedule({**environ, flag: "true"}) == jobs
+
+
+def test_disabled_means_empty_whatever_the_flags(environ: dict[str, str]) -> None:
+    flags = dict.fromkeys(FLAGS, "true")
+    assert schedule({**environ, **flags}, "False") == set()
+    assert len(schedule({**environ, **flags})) == 7
+
+
+def test_an_entry_has_schedule_queue_and_expiry(environ: dict[str, str]) -> None:
+    code = """
+from packages.infra.queue.celery_app import _build_beat_schedule
+entries = _build_beat_schedule()
+shown = {name: [e["task"], repr(e["schedule"]), e["options"]] for name, e in entries.items()}
+print(json.dumps(shown))"""
+    given = {
+        **environ,
+        "POSTGRES_BACKUP_ENABLED": "1",
+        "POSTGRES_BACKUP_HOUR_UTC": "3",
+        "POSTGRES_BACKUP_MINUTE_UTC": "7",
+        "NOTIFICATIONS_ENABLED": "1",
+        "NOTIFICATIONS_LOOP_INTERVAL_SECONDS": "20",
+    }
+    assert printed(code, given) == {
+        "maintenance.backup_postgres_full": [
+            "maintenance.backup_postgres_full",
+            "<crontab: 7 3 * * * (m/h/dM/MY/d)>",
+            {"queue": "maintenance", "expires": 43200.0},
+        ],
+        "notifications.dispatch_pending": [
+            "notifications.dispatch_pending",
+            "<freq: 20.00 seconds>",
+            {"queue": "notifications", "expires": 40.0},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "consumed", "tasks"),
+    [
+        ("beat", None, set()),
+        ("worker_cpu", {"backtest", "stress"}, {"backtest.run"}),
+        (
+            "worker_io",
+            {"maintenance", "market_data", "paper_trading", "notifications", "trade_approval"},
+            {job for jobs in FLAGS.values() for job in jobs} | {"paper_trading.run_deployment"},
+        ),
+    ],
+)
+def test_a_profile_has_its_queues_and_tasks_only(
+    environ: dict[str, str], entry_point: str, consumed: set[str] | None, tasks: set[str]
+) -> None:
+    code = f"""
+from apps.{entry_point}.celery_app import celery_app
+celery_app.loader.import_default_modules()
+queues = celery_app.amqp.queues
+own = [name for name in celery_app.tasks if not name.startswith("celery.")]
+print(json.dumps([sorted(queues.consume_from), own, sorted(queues)]))"""
+    consume_from, own, known = printed(code, {**environ, "REDIS_URL": "redis://127.0.0.1:1/0"})
+    assert set(own) == tasks
+    assert set(consume_from) == (consumed or set(known))
+    assert len(known) == 7
+
+
+def test_beat_imports_no_job_body_and_nothing_heavy(environ: dict[str, str]) -> None:
+    code = """
+import sys
+from apps.beat.celery_app import celery_app
+from packages.infra.beat.scheduler import BeatScheduler
+celery_app.loader.import_default_modules()
+BeatScheduler(celery_app).tick
+print(json.dumps(sorted(sys.modules)))"""
+    flags = dict.fromkeys(FLAGS, "true")
+    modules = printed(code, {**environ, **flags, "REDIS_URL": "redis://127.0.0.1:1/0"})
+    tops = {module.partition(".")[0] for module in modules}
+    heavy = {"sqlalchemy", "pandas", "numpy", "psycopg", "apprise", "alpaca", "alembic", "typer", "rich", "honcho"}
+    assert tops & heavy == set()
+    assert [module for module in modules if module.startswith(("packages.domain", "packages.infra.queue.tasks"))] == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"MINSY_CELERY_PROFILE": "gpu"}, "MINSY_CELERY_PROFILE in the process environment: 'gpu' is no profile"),
+        ({"POSTGRES_BACKUP_HOUR_UTC": "24"}, "POSTGRES_BACKUP_HOUR_UTC"),
+        ({"MINSY_SERVICE": "web"}, "MINSY_SERVICE"),
+        ({"MINSY_ENV_FILE": "/nowhere/env"}, "MINSY_ENV_FILE"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_exit_code_2(
+    environ: dict[str, str], variables: dict[str, str], said: str
+) -> None:
+    done = python("import packages.infra.queue.celery_app", {**environ, "MINSY_SERVICE": "beat", **variables})
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_unknown_profile_names_the_four(environ: dict[str, str]) -> None:
+    done = python("import packages.infra.queue.celery_app", {**environ, "MINSY_CELERY_PROFILE": "gpu"})
+    assert "one of beat, cpu, io, all" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url"),
+    [(["apps.beat.celery_app", "beat"], "REDIS_URL"), (["apps.worker_io.celery_app", "worker"], "REDIS_URL")],
+)
+def test_without_a_broker_the_command_refuses_in_one_line(
+    environ: dict[str, str], arguments: list[str], url: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", *arguments],
+        env=environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"{url} is not set" in done.stderr
+    assert "minsy services start" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_tls_urls_check_the_certificate(environ: dict[str, str]) -> None:
+    code = """
+from packages.infra.queue.celery_app import celery_app
+conf = celery_app.conf
+print(json.dumps([str(conf.broker_use_ssl), str(conf.redis_backend_use_ssl)]))"""
+    given = {**environ, "REDIS_URL": "rediss://:secret@redis.example:6379/0", "REDIS_TLS_CA_FILE": "/etc/ca.pem"}
+    broker, backend = printed(code, given)
+    for options in (broker, backend):
+        assert "CERT_REQUIRED" in options
+        assert "/etc/ca.pem" in options
+
+
+def test_safety_relevant_configuration(environ: dict[str, str]) -> None:
+    code = """
+from apps.worker_io.celery_app import celery_app
+names = ["task_acks_late", "task_reject_on_worker_lost", "task_time_limit", "task_soft_time_limit", "accept_content",
+         "task_serializer", "result_serializer", "result_expires", "worker_concurrency", "broker_transport_options"]
+print(json.dumps({name: celery_app.conf[name] for name in names}))"""
+    conf = printed(code, {**environ, "REDIS_URL": "redis://127.0.0.1:1/0"})
+    assert conf["task_acks_late"] is True
+    assert conf["task_reject_on_worker_lost"] is True
+    assert (conf["task_time_limit"], conf["task_soft_time_limit"]) == (3600, 3300)
+    assert conf["broker_transport_options"]["visibility_timeout"] > conf["task_time_limit"]
+    assert conf["accept_content"] == ["json"]
+    assert (conf["task_serializer"], conf["result_serializer"]) == ("json", "json")
+    assert conf["result_expires"] == 86400
+
+
+def test_tasks_are_retried_at_most_three_times_with_backoff_and_jitter(environ: dict[str, str]) -> None:
+    code = """
+from apps.worker_io.celery_app import celery_app
+celery_app.loader.import_default_modules()
+tasks = [task for name, task in celery_app.tasks.items() if not name.startswith("celery.")]
+print(json.dumps([[t.max_retries, t.retry_backoff, t.retry_backoff_max, t.retry_jitter] for t in tasks]))"""
+    options = printed(code, {**environ, "REDIS_URL": "redis://127.0.0.1:1/0"})
+    assert options == [[3, 2, 600, True]] * 8

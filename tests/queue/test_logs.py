@@ -1,0 +1,63 @@
+"""Log lines: a constant event with fields, as text and as JSON, never with a password."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+
+from packages.infra.telemetry.logs import configure_logging
+
+
+@pytest.fixture
+def root_restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def logged(log_format: Literal["text", "json"]) -> str:
+    stream = io.StringIO()
+    configure_logging(log_format=log_format, level="INFO", stream=stream)
+    log = logging.getLogger("some.logger")
+    log.debug("too_small")
+    log.info("published", extra={"job": "a.b", "note": "two words", "url": "redis://:hunter2@h/0"})
+    return stream.getvalue()
+
+
+@pytest.mark.usefixtures("root_restored")
+def test_text_is_one_line_with_fields() -> None:
+    line = logged("text")
+    assert line.count("\n") == 1
+    assert ' INFO some.logger published job=a.b note="two words" url=redis://:***@h/0' in line
+
+
+@pytest.mark.usefixtures("root_restored")
+def test_json_is_one_object_a_line() -> None:
+    record = json.loads(logged("json"))
+    assert record.pop("time").endswith("Z")
+    assert record == {
+        "level": "INFO",
+        "logger": "some.logger",
+        "event": "published",
+        "job": "a.b",
+        "note": "two words",
+        "url": "redis://:***@h/0",
+    }
+
+
+@pytest.mark.usefixtures("root_restored")
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_traceback_is_kept_and_masked(log_format: Literal["text", "json"]) -> None:
+    stream = io.StringIO()
+    configure_logging(log_format=log_format, level="INFO", stream=stream)
+    try:
+        int("cannot reach postgresql://minsy:hunter2@h/db")
+    except ValueError:
+        logging.getLogger("some.logger").exception("it_failed")
+    assert "Traceback" in stream.getvalue()
+    assert "hunter2" not in stream.getvalue()
