@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -19,9 +18,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from packages.infra.connections import embedded_servers_needed
 from packages.infra.embedded.endpoints import read_endpoints
 from packages.infra.embedded.errors import EmbeddedError
 from packages.infra.embedded.services import EmbeddedServices, ServerStatus
+from packages.shared_settings.loading import load
+from packages.shared_settings.workers import WorkerIoSettings
 
 EXIT_FAILED = 1
 EXIT_NOT_RUNNING = 3
@@ -33,8 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def var_directory() -> Path:
     """Where the embedded servers keep their data."""
-    configured = os.environ.get("MINSY_VAR_DIR")
-    return Path(configured) if configured else Path(__file__).resolve().parents[2] / "var"
+    return load(WorkerIoSettings).minsy_var_dir
 
 
 @app.command()
@@ -42,7 +43,11 @@ def start(*, as_json: AsJson = False) -> None:
     """Start the servers and let them run until `minsy services stop`."""
     services = EmbeddedServices(var_directory())
     with _failures_reported():
-        services.start()
+        needed = embedded_servers_needed(load(WorkerIoSettings))
+        if not needed:
+            typer.echo("Nothing to start: REDIS_URL and DATABASE_URL name servers of your own.", err=True)
+            return
+        services.start(want=needed)
         _print_status(services, as_json=as_json)
     for sentence in services.created_outside_var():
         typer.echo(sentence, err=True)
@@ -94,6 +99,21 @@ def env(*, as_json: AsJson = False) -> None:
         return
     for name, url in known.items():
         typer.echo(f"export {name}={shlex.quote(url)}")
+
+
+@app.command("delete-data")
+def delete_data(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Stop the servers and delete their data, also where it stands outside the var directory."""
+    services = EmbeddedServices(var_directory())
+    places = ", ".join(str(server.data_dir) for server in services.status())
+    if not yes:
+        typer.confirm(f"Delete {places}?", abort=True)
+    with _failures_reported():
+        services.delete_data()
+    typer.echo(f"Deleted: {places}.")
 
 
 @contextmanager

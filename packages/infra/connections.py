@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from packages.infra.embedded.endpoints import read_endpoints
 from packages.infra.embedded.state import ServerName
 from packages.shared_settings.common import CommonSettings
-from packages.shared_settings.fields import masked_url
+from packages.shared_settings.masking import masked_url
+from packages.shared_settings.workers import EMAIL, WorkerIoSettings
 
 REDIS_SCHEMES = ("redis://", "rediss://", "sentinel://")
 
@@ -59,12 +60,16 @@ class Connections:
 
 
 def embedded_servers_needed(settings: CommonSettings) -> frozenset[ServerName]:
-    """The embedded servers that the settings leave to us: of `valkey` and `postgres` those without a URL."""
+    """The embedded servers that are left to us: those without a URL, and a mail sink where no mail channel is set."""
     needed: set[ServerName] = set()
     if settings.redis_url is None and (settings.celery_broker_url is None or settings.celery_result_backend is None):
         needed.add("valkey")
     if settings.database_url is None:
         needed.add("postgres")
+    if isinstance(settings, WorkerIoSettings):
+        has_mail = EMAIL in settings.notification_channels
+        if settings.notification_smtp_sink_enabled and not has_mail:
+            needed.add("mail")
     return frozenset(needed)
 
 

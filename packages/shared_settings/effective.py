@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from packages.shared_settings.fields import masked_url
 from packages.shared_settings.loading import SERVICES, layers_of
+from packages.shared_settings.masking import masked_url
 
 
 @dataclass(frozen=True)

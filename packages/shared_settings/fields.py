@@ -1,6 +1,5 @@
 """The kinds of values that settings have, each with its bounds and the sentence that says what is allowed."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -41,12 +40,6 @@ def _broker_url(secret: SecretStr | None) -> SecretStr | None:
 
 def _backend_url(secret: SecretStr | None) -> SecretStr | None:
     return _url(secret, (*REDIS_SCHEMES, "rpc"))
-
-
-def masked_url(url: str) -> str:
-    """The URL with its password, and any secret in its query, replaced by stars."""
-    url = re.sub(r"(?<=://)([^/?#@]*?):[^/?#]*@", r"\1:***@", url)
-    return re.sub(r"(?i)((?:password|secret|token|key)=)[^&#]*", r"\1***", url)
 
 
 def _absolute(path: Path) -> Path:

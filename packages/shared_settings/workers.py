@@ -8,6 +8,9 @@ from pydantic import Field, SecretStr, model_validator
 from packages.shared_settings.common import CommonSettings
 from packages.shared_settings.fields import Count, Directory, Flag, IntervalMinutes, IntervalSeconds
 
+# The channel that the platform itself writes to.
+EMAIL = "email"
+
 Concurrency = Annotated[int, Field(ge=1, le=256, description="a whole number of processes from 1 to 256")]
 
 

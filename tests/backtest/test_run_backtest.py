@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from packages.domain.backtest.errors import BacktestLost, BacktestNotQueued
+from packages.domain.backtest.errors import BacktestLostError, BacktestNotQueuedError
 from packages.domain.backtest.models import BacktestJob
 from packages.domain.backtest.run import BacktestResult, run_backtest
-from packages.domain.paper_trading.errors import BadParameter, UnusablePrice
+from packages.domain.paper_trading.errors import BadParameterError, UnusablePriceError
 from tests.paper_trading.trading_world import FEE_RATE, NOW, add_strategy, add_user, store_closes
 
 SECOND = dt.timedelta(seconds=1)
@@ -114,14 +114,14 @@ def test_no_bars_are_a_result_too(engine: sa.Engine) -> None:
 @pytest.mark.parametrize("status", ["running", "succeeded", "failed"])
 def test_only_a_queued_job_is_started(engine: sa.Engine, status: str) -> None:
     job_id = add_job(engine, [8, 10], status=status)
-    with pytest.raises(BacktestNotQueued, match=f"backtest job {job_id} is {status}; only a queued one") as raised:
+    with pytest.raises(BacktestNotQueuedError, match=f"backtest job {job_id} is {status}; only a queued one") as raised:
         run(engine, job_id)
     assert raised.value.status == status
     assert job_of(engine, job_id).started_at is None
 
 
 def test_a_job_that_is_not_there_cannot_be_started(engine: sa.Engine) -> None:
-    with pytest.raises(BacktestNotQueued, match="backtest job 7 is not there"):
+    with pytest.raises(BacktestNotQueuedError, match="backtest job 7 is not there"):
         run(engine, 7)
 
 
@@ -141,7 +141,7 @@ def test_the_heartbeat_is_renewed_while_it_runs(engine: sa.Engine) -> None:
 def test_a_job_that_was_failed_as_stale_is_left_alone(engine: sa.Engine) -> None:
     job_id = add_job(engine, list(range(1, 11)))
     clock = SteppingClock(5, change_job(engine, status="failed", error="stale"))
-    with pytest.raises(BacktestLost, match=f"backtest job {job_id} is no longer this run's"):
+    with pytest.raises(BacktestLostError, match=f"backtest job {job_id} is no longer this run's"):
         run(engine, job_id, clock=clock)
     # Stopped at the next heartbeat, not after the last bar.
     assert clock.readings == 5
@@ -152,7 +152,7 @@ def test_a_job_that_was_failed_as_stale_is_left_alone(engine: sa.Engine) -> None
 def test_a_job_that_was_taken_away_just_before_the_result_keeps_no_result(engine: sa.Engine) -> None:
     job_id = add_job(engine, [8, 10])
     clock = SteppingClock(4, change_job(engine, status="failed", error="stale"))
-    with pytest.raises(BacktestLost):
+    with pytest.raises(BacktestLostError):
         run(engine, job_id, clock=clock, heartbeat_every=dt.timedelta(hours=1))
     assert clock.readings == 4
     assert job_of(engine, job_id).result is None
@@ -162,7 +162,7 @@ def test_a_job_that_another_run_has_started_anew_is_that_runs(engine: sa.Engine)
     job_id = add_job(engine, list(range(1, 11)))
     started_anew = NOW + dt.timedelta(hours=1)
     clock = SteppingClock(5, change_job(engine, status="running", started_at=started_anew, heartbeat_at=started_anew))
-    with pytest.raises(BacktestLost):
+    with pytest.raises(BacktestLostError):
         run(engine, job_id, clock=clock)
     job = job_of(engine, job_id)
     assert (job.status, job.heartbeat_at, job.result) == ("running", started_anew, None)
@@ -170,28 +170,30 @@ def test_a_job_that_another_run_has_started_anew_is_that_runs(engine: sa.Engine)
 
 def test_bad_parameters_fail_the_job_with_their_message(engine: sa.Engine) -> None:
     job_id = add_job(engine, [8, 10], parameters={"fast_bars": 0})
-    with pytest.raises(BadParameter):
+    with pytest.raises(BadParameterError):
         run(engine, job_id)
     job = job_of(engine, job_id)
     assert (job.status, job.result, job.finished_at) == ("failed", None, NOW + 2 * SECOND)
     assert job.error is not None
-    assert job.error.startswith("BadParameter: strategy moving_average_cross: parameter 'fast_bars' is 0; allowed:")
+    assert job.error.startswith(
+        "BadParameterError: strategy moving_average_cross: parameter 'fast_bars' is 0; allowed:"
+    )
 
 
 def test_an_error_on_the_way_fails_the_job(engine: sa.Engine) -> None:
     job_id = add_job(engine, [-40, -37])
-    with pytest.raises(UnusablePrice):
+    with pytest.raises(UnusablePriceError):
         run(engine, job_id)
     job = job_of(engine, job_id)
     assert (job.status, job.result) == ("failed", None)
-    assert job.error == "UnusablePrice: a price of -37.00000000 cannot be traded at; allowed: above 0"
+    assert job.error == "UnusablePriceError: a price of -37.00000000 cannot be traded at; allowed: above 0"
 
 
 def test_an_error_in_a_job_that_was_taken_away_is_still_the_one_raised(engine: sa.Engine) -> None:
     job_id = add_job(engine, [-40, -37])
     # The 3rd reading is taken to store the failure.
     clock = SteppingClock(3, change_job(engine, status="failed", error="stale"))
-    with pytest.raises(UnusablePrice):
+    with pytest.raises(UnusablePriceError):
         run(engine, job_id, clock=clock)
     assert job_of(engine, job_id).error == "stale"
 

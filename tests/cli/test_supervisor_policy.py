@@ -15,6 +15,7 @@ from apps.cli.supervisor.policy import LONGEST_DELAY_S, describe_end, restart_de
         ([60.0, 70.0, 80.0, 90.0, 100.0], 1, 100.0, LONGEST_DELAY_S),
         ([50.0, 60.0, 70.0, 80.0, 90.0, 100.0], 1, 100.0, None),  # it keeps dying
         ([100.0], 2, 100.0, None),  # it refuses its settings
+        ([90.0, 100.0], 2, 100.0, 1.0),  # it ran before, so a server may be away for the moment
         ([100.0], 0, 100.0, 0.5),  # nobody asked it to end
     ],
 )

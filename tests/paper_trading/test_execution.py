@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from packages.domain.paper_trading.errors import InsufficientCash, InsufficientPosition, UnusablePrice
+from packages.domain.paper_trading.errors import InsufficientCashError, InsufficientPositionError, UnusablePriceError
 from packages.domain.paper_trading.execution import (
     MONEY_STEP,
     QUANTITY_STEP,
@@ -115,7 +115,7 @@ def test_all_the_cash_can_be_spent_but_not_a_step_more(cash: Decimal, price: Dec
     bought = order.quantity if order is not None else Decimal(0)
     # Two more steps cost more than rounding keeps back, unless a step itself costs next to nothing.
     if price * QUANTITY_STEP > 4 * MONEY_STEP:
-        with pytest.raises(InsufficientCash):
+        with pytest.raises(InsufficientCashError):
             execute(portfolio, side=Side.BUY, quantity=bought + 2 * QUANTITY_STEP, price=price, fee_rate=fee_rate)
 
 
@@ -166,10 +166,10 @@ def test_nothing_to_sell_and_nothing_to_spend_is_no_order() -> None:
 
 def test_more_than_there_is_is_refused_with_the_figures() -> None:
     start = Portfolio(cash=Decimal(10), quantity=Decimal(1), average_price=Decimal(5))
-    with pytest.raises(InsufficientCash, match=r"costs 22\.00000000, there is 10") as cash:
+    with pytest.raises(InsufficientCashError, match=r"costs 22\.00000000, there is 10") as cash:
         execute(start, side=Side.BUY, quantity=Decimal(2), price=Decimal(10), fee_rate=Decimal("0.1"))
     assert (cash.value.needed, cash.value.available) == (Decimal(22), Decimal(10))
-    with pytest.raises(InsufficientPosition, match="sells 2, 1 is held") as position:
+    with pytest.raises(InsufficientPositionError, match="sells 2, 1 is held") as position:
         execute(start, side=Side.SELL, quantity=Decimal(2), price=Decimal(10), fee_rate=Decimal(0))
     assert (position.value.wanted, position.value.held) == (Decimal(2), Decimal(1))
 
@@ -177,9 +177,9 @@ def test_more_than_there_is_is_refused_with_the_figures() -> None:
 @pytest.mark.parametrize("price", [Decimal(0), Decimal(-37), Decimal("NaN"), Decimal("Infinity")])
 def test_no_price_of_zero_or_below_is_traded_at(price: Decimal) -> None:
     start = Portfolio(cash=Decimal(10))
-    with pytest.raises(UnusablePrice):
+    with pytest.raises(UnusablePriceError):
         size_order(start, target_fraction=Decimal(1), price=price, fee_rate=Decimal(0))
-    with pytest.raises(UnusablePrice):
+    with pytest.raises(UnusablePriceError):
         execute(start, side=Side.BUY, quantity=Decimal(1), price=price, fee_rate=Decimal(0))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packages.domain.paper_trading.errors import BadParameter, UnknownStrategy
+from packages.domain.paper_trading.errors import BadParameterError, UnknownStrategyError
 from packages.domain.paper_trading.strategies.base import Holding, Signal, TradingStrategy
 from packages.domain.paper_trading.strategies.registry import STRATEGIES, make_strategy
 from tests.paper_trading.trading_world import bar_values
@@ -121,7 +121,7 @@ NAMES = "allowed: fast_bars, slow_bars, position_fraction"
     ],
 )
 def test_bad_parameters_are_named_with_what_is_allowed(changed: dict[str, Any], parameter: str, message: str) -> None:
-    with pytest.raises(BadParameter) as raised:
+    with pytest.raises(BadParameterError) as raised:
         make_strategy("moving_average_cross", {**CROSS, **changed})
     text = str(raised.value)
     assert text.startswith(f"strategy moving_average_cross: parameter {parameter!r} ")
@@ -131,17 +131,17 @@ def test_bad_parameters_are_named_with_what_is_allowed(changed: dict[str, Any], 
 
 
 def test_a_missing_parameter_is_named() -> None:
-    with pytest.raises(BadParameter, match="parameter 'window_bars' is missing; allowed: a whole number from 2"):
+    with pytest.raises(BadParameterError, match="parameter 'window_bars' is missing; allowed: a whole number from 2"):
         make_strategy("mean_reversion", {"entry_deviations": 1, "position_fraction": 1})
 
 
 def test_parameters_that_are_no_object_are_refused() -> None:
-    with pytest.raises(BadParameter, match="is not an object"):
+    with pytest.raises(BadParameterError, match="is not an object"):
         make_strategy("mean_reversion", [1, 2])  # type: ignore[arg-type]
 
 
 def test_an_unknown_kind_names_the_known_ones() -> None:
-    with pytest.raises(UnknownStrategy, match="'momentum' is not known; allowed: moving_average_cross, mean_rev"):
+    with pytest.raises(UnknownStrategyError, match="'momentum' is not known; allowed: moving_average_cross, mean_rev"):
         make_strategy("momentum", {})
 
 

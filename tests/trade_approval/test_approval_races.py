@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from packages.domain.paper_trading.models import Deployment
 from packages.domain.paper_trading.run_outcome import RunOutcome
-from packages.domain.trade_approval.errors import ApprovalAlreadyDecided
+from packages.domain.trade_approval.errors import ApprovalAlreadyDecidedError
 from tests.paper_trading.races import give_up_on_locks, race
 from tests.paper_trading.trading_world import (
     orders_of,
@@ -27,7 +27,7 @@ def test_an_expiry_that_came_first_beats_the_approval(engine: sa.Engine, asked: 
     expired, approval = race(engine, first=asked.expire, second=lambda session: asked.approve(session, JUST_BEFORE))
     assert expired == [asked.approval_id]
     error = approval.exception()
-    assert isinstance(error, ApprovalAlreadyDecided)
+    assert isinstance(error, ApprovalAlreadyDecidedError)
     assert (error.approval_id, error.status) == (asked.approval_id, "expired")
     assert asked.state() == ("expired", "cancelled", 0)
 
@@ -78,14 +78,14 @@ def test_two_sweeps_at_once_expire_each_approval_once(engine: sa.Engine, asked: 
 def test_of_an_approval_and_a_rejection_at_once_the_first_stands(engine: sa.Engine, asked: Asked) -> None:
     _, rejection = race(engine, first=asked.approve, second=asked.reject)
     error = rejection.exception()
-    assert isinstance(error, ApprovalAlreadyDecided)
+    assert isinstance(error, ApprovalAlreadyDecidedError)
     assert error.status == "approved"
     assert asked.state() == ("approved", "filled", 1)
 
 
 def test_of_two_approvals_at_once_one_fills(engine: sa.Engine, asked: Asked) -> None:
     _, second = race(engine, first=asked.approve, second=asked.approve)
-    assert isinstance(second.exception(), ApprovalAlreadyDecided)
+    assert isinstance(second.exception(), ApprovalAlreadyDecidedError)
     assert asked.state() == ("approved", "filled", 1)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from packages.domain.paper_trading.models import Deployment, Order
 from packages.domain.paper_trading.run_outcome import RunOutcome
 from packages.domain.trade_approval.decide import Decision, reject
-from packages.domain.trade_approval.errors import ApprovalAlreadyDecided, UnknownApproval, UnknownDecider
+from packages.domain.trade_approval.errors import ApprovalAlreadyDecidedError, UnknownApprovalError, UnknownDeciderError
 from packages.domain.trade_approval.models import TradeApproval
 from tests.paper_trading.trading_world import (
     add_user,
@@ -112,7 +112,7 @@ def test_an_order_that_was_ended_by_hand_stays_as_it_is(
 def test_a_decision_at_the_expiry_is_too_late_though_no_sweep_has_run(
     engine: sa.Engine, asked: Asked, decide: Callable[..., Decision]
 ) -> None:
-    with Session(engine) as session, pytest.raises(ApprovalAlreadyDecided) as raised:
+    with Session(engine) as session, pytest.raises(ApprovalAlreadyDecidedError) as raised:
         decide(asked, session, EXPIRES_AT)
     assert (raised.value.approval_id, raised.value.status) == (asked.approval_id, "expired")
     with Session(engine) as session, session.begin():
@@ -122,13 +122,13 @@ def test_a_decision_at_the_expiry_is_too_late_though_no_sweep_has_run(
 def test_a_second_decision_loses_and_says_to_which(engine: sa.Engine, asked: Asked) -> None:
     with Session(engine) as session, session.begin():
         asked.reject(session)
-    with Session(engine) as session, pytest.raises(ApprovalAlreadyDecided, match="is rejected already"):
+    with Session(engine) as session, pytest.raises(ApprovalAlreadyDecidedError, match="is rejected already"):
         asked.approve(session)
     assert asked.state() == ("rejected", "rejected", 0)
 
 
 def test_an_approval_that_is_not_there(engine: sa.Engine, asked: Asked) -> None:
-    with Session(engine) as session, pytest.raises(UnknownApproval, match="there is no approval 99"):
+    with Session(engine) as session, pytest.raises(UnknownApprovalError, match="there is no approval 99"):
         reject(session, approval_id=99, by_user_id=asked.user_id, now=SOON)
 
 
@@ -136,6 +136,6 @@ def test_only_an_active_user_decides(engine: sa.Engine, asked: Asked) -> None:
     with Session(engine) as session, session.begin():
         gone = add_user(session, "gone@example.com", is_active=False)
     for user_id in (gone, 12345):
-        with Session(engine) as session, pytest.raises(UnknownDecider, match=f"no active user {user_id}"):
+        with Session(engine) as session, pytest.raises(UnknownDeciderError, match=f"no active user {user_id}"):
             reject(session, approval_id=asked.approval_id, by_user_id=user_id, now=SOON)
     assert asked.state()[0] == "pending"

@@ -7,7 +7,7 @@ WINDOW_S = 60.0
 MOST_ENDS_IN_WINDOW = 5
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 8.0
-# Wrong settings: a new start would end in the same way.
+# Wrong settings. At its first start that is final; later it may be a server that is just being started again.
 EXIT_REFUSED = 2
 
 
@@ -17,7 +17,7 @@ def restart_delay_s(ends: Sequence[float], *, exit_code: int, now: float) -> flo
     `ends` are the moments, in seconds on the clock of `now`, at which it ended before, this end included.
     """
     recent = [end for end in ends if now - end <= WINDOW_S]
-    if exit_code == EXIT_REFUSED or len(recent) > MOST_ENDS_IN_WINDOW:
+    if (exit_code == EXIT_REFUSED and len(ends) == 1) or len(recent) > MOST_ENDS_IN_WINDOW:
         return None
     return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** (len(recent) - 1))
 

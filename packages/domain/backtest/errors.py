@@ -1,8 +1,8 @@
 """What ends a backtest from outside.
 
 BacktestError(job_id)
-├── BacktestNotQueued(status)
-└── BacktestLost
+├── BacktestNotQueuedError(status)
+└── BacktestLostError
 """
 
 
@@ -14,7 +14,7 @@ class BacktestError(Exception):
         self.job_id = job_id
 
 
-class BacktestNotQueued(BacktestError):  # noqa: N818 - the name says what is wrong, as everywhere in this tree
+class BacktestNotQueuedError(BacktestError):
     """The job cannot be started: it is not there (`status` is None), or another run has started it."""
 
     def __init__(self, *, job_id: int, status: str | None) -> None:
@@ -23,7 +23,7 @@ class BacktestNotQueued(BacktestError):  # noqa: N818 - the name says what is wr
         self.status = status
 
 
-class BacktestLost(BacktestError):  # noqa: N818 - as above
+class BacktestLostError(BacktestError):
     """The job is no longer this run's: it was failed as stale, and perhaps started anew, while this run went on."""
 
     def __init__(self, *, job_id: int) -> None:

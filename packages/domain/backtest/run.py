@@ -5,8 +5,8 @@
                          '---no heartbeat for long--> failed (as stale, by the cleanup)
 
 Every write is one guarded update in a transaction of its own: the job must be `running` and carry this run's
-`started_at`. When the guard fails the job has been taken away (`BacktestLost`), and this run writes nothing more. A
-run that is killed leaves a running job without a heartbeat, which the cleanup of stale jobs fails.
+`started_at`. When the guard fails the job has been taken away (`BacktestLostError`), and this run writes nothing
+more. A run that is killed leaves a running job without a heartbeat, which the cleanup of stale jobs fails.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from packages.domain.backtest.errors import BacktestLost, BacktestNotQueued
+from packages.domain.backtest.errors import BacktestLostError, BacktestNotQueuedError
 from packages.domain.backtest.models import BacktestJob
 from packages.domain.backtest.simulation import Performance, PerformanceTally, simulate
 from packages.domain.market_data.bars import BarValue, stored_bars
@@ -64,8 +64,8 @@ def run_backtest(  # noqa: PLR0913 - the job, the clock and the terms, all by na
     below the period after which a job counts as stale.
 
     Raises:
-        BacktestNotQueued: there is no such job, or it has been started before.
-        BacktestLost: the job was failed or started anew by another meanwhile.
+        BacktestNotQueuedError: there is no such job, or it has been started before.
+        BacktestLostError: the job was failed or started anew by another meanwhile.
         Exception: whatever made the run fail, after it was stored as the job's error.
     """
     if heartbeat_every <= dt.timedelta(0):
@@ -92,7 +92,7 @@ def run_backtest(  # noqa: PLR0913 - the job, the clock and the terms, all by na
             finished_at=instant,
             result=_as_json(performance),
         )
-    except BacktestLost:
+    except BacktestLostError:
         logger.warning("backtest.lost", extra={"backtest": job_id})
         raise
     except Exception as error:
@@ -112,7 +112,7 @@ def _claim(session_factory: sessionmaker[Session], job_id: int, instant: dt.date
         )
         if claimed is None:
             status = session.scalar(select(BacktestJob.status).where(BacktestJob.id == job_id))
-            raise BacktestNotQueued(job_id=job_id, status=status)
+            raise BacktestNotQueuedError(job_id=job_id, status=status)
     return _Claim(job_id, instant)
 
 
@@ -138,7 +138,7 @@ def _write(session_factory: sessionmaker[Session], claim: _Claim, **columns: Any
             .returning(BacktestJob.id)
         )
     if written is None:
-        raise BacktestLost(job_id=claim.job_id)
+        raise BacktestLostError(job_id=claim.job_id)
 
 
 def _store_failure(

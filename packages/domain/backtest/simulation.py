@@ -49,7 +49,7 @@ def simulate(
     Lazy: the caller may do other work between two bars, or stop. `fee_rate` is in [0, 1).
 
     Raises:
-        UnusablePrice: a trade is wanted at a close that is not above zero.
+        UnusablePriceError: a trade is wanted at a close that is not above zero.
     """
     portfolio = Portfolio(cash=initial_cash)
     for index, bar in enumerate(bars):

@@ -25,7 +25,7 @@ def decide_trade(
     """Decide on the last of `bars` (oldest first). `fee_rate` is a fraction of the notional in [0, 1).
 
     Raises:
-        UnusablePrice: an order is wanted and the last close is not above zero.
+        UnusablePriceError: an order is wanted and the last close is not above zero.
     """
     holding = Holding(quantity=portfolio.quantity, average_price=portfolio.average_price)
     signal = strategy.target(bars, holding)

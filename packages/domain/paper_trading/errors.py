@@ -2,11 +2,11 @@
 
 PaperTradingError
 ├── StrategyError(kind)
-│   ├── UnknownStrategy(kind, known)
-│   └── BadParameter(kind, parameter, problem, allowed)
-├── UnusablePrice(price)
-├── InsufficientCash(needed, available)
-└── InsufficientPosition(wanted, held)
+│   ├── UnknownStrategyError(kind, known)
+│   └── BadParameterError(kind, parameter, problem, allowed)
+├── UnusablePriceError(price)
+├── InsufficientCashError(needed, available)
+└── InsufficientPositionError(wanted, held)
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class StrategyError(PaperTradingError):
         self.kind = kind
 
 
-class UnknownStrategy(StrategyError):  # noqa: N818 - the name says what is wrong, as everywhere in this tree
+class UnknownStrategyError(StrategyError):
     """No strategy is registered under `kind`."""
 
     def __init__(self, *, kind: str, known: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ class UnknownStrategy(StrategyError):  # noqa: N818 - the name says what is wron
         self.known = tuple(known)
 
 
-class BadParameter(StrategyError):  # noqa: N818 - as above
+class BadParameterError(StrategyError):
     """One parameter of a strategy is wrong, missing or not one of its parameters."""
 
     def __init__(self, *, kind: str, parameter: str, problem: str, allowed: str) -> None:
@@ -43,7 +43,7 @@ class BadParameter(StrategyError):  # noqa: N818 - as above
         self.allowed = allowed
 
 
-class UnusablePrice(PaperTradingError):  # noqa: N818 - as above
+class UnusablePriceError(PaperTradingError):
     """A price at which nothing can be bought or sold: zero or below."""
 
     def __init__(self, price: Decimal) -> None:
@@ -51,7 +51,7 @@ class UnusablePrice(PaperTradingError):  # noqa: N818 - as above
         self.price = price
 
 
-class InsufficientCash(PaperTradingError):  # noqa: N818 - as above
+class InsufficientCashError(PaperTradingError):
     """A buy costs more than there is. Both amounts are in the symbol's currency, fee included."""
 
     def __init__(self, *, needed: Decimal, available: Decimal) -> None:
@@ -60,7 +60,7 @@ class InsufficientCash(PaperTradingError):  # noqa: N818 - as above
         self.available = available
 
 
-class InsufficientPosition(PaperTradingError):  # noqa: N818 - as above
+class InsufficientPositionError(PaperTradingError):
     """A sale of more than is held: there is no short selling."""
 
     def __init__(self, *, wanted: Decimal, held: Decimal) -> None:

@@ -11,7 +11,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Context, Decimal, Div
 from decimal import localcontext as decimal_context
 from enum import StrEnum
 
-from packages.domain.paper_trading.errors import InsufficientCash, InsufficientPosition, UnusablePrice
+from packages.domain.paper_trading.errors import InsufficientCashError, InsufficientPositionError, UnusablePriceError
 
 QUANTITY_STEP = Decimal("0.0001")
 # The scale of the numeric columns: what is computed is what is stored.
@@ -88,7 +88,7 @@ def size_order(
     fraction of the notional in [0, 1). A buy never costs more than the cash, fee included.
 
     Raises:
-        UnusablePrice: the price is not above zero.
+        UnusablePriceError: the price is not above zero.
         ValueError: a fraction or rate out of its range.
     """
     _check(price, fee_rate)
@@ -112,9 +112,9 @@ def execute(portfolio: Portfolio, *, side: Side, quantity: Decimal, price: Decim
     """Fill a market order whole at `price`. A sale's fee is never more than its proceeds.
 
     Raises:
-        InsufficientCash: a buy that costs more than the cash, fee included.
-        InsufficientPosition: a sale of more than is held.
-        UnusablePrice: the price is not above zero.
+        InsufficientCashError: a buy that costs more than the cash, fee included.
+        InsufficientPositionError: a sale of more than is held.
+        UnusablePriceError: the price is not above zero.
         ValueError: a quantity that is not above zero, or a rate out of [0, 1).
     """
     _check(price, fee_rate)
@@ -130,7 +130,7 @@ def _buy(portfolio: Portfolio, quantity: Decimal, price: Decimal, fee_rate: Deci
     notional = exact.quantize(MONEY_STEP, rounding=ROUND_UP)
     fee = (exact * fee_rate).quantize(MONEY_STEP, rounding=ROUND_UP)
     if notional + fee > portfolio.cash:
-        raise InsufficientCash(needed=notional + fee, available=portfolio.cash)
+        raise InsufficientCashError(needed=notional + fee, available=portfolio.cash)
     total = portfolio.quantity + quantity
     average = (portfolio.average_price * portfolio.quantity + notional) / total
     after = Portfolio(
@@ -144,7 +144,7 @@ def _buy(portfolio: Portfolio, quantity: Decimal, price: Decimal, fee_rate: Deci
 
 def _sell(portfolio: Portfolio, quantity: Decimal, price: Decimal, fee_rate: Decimal) -> Execution:
     if quantity > portfolio.quantity:
-        raise InsufficientPosition(wanted=quantity, held=portfolio.quantity)
+        raise InsufficientPositionError(wanted=quantity, held=portfolio.quantity)
     exact = price * quantity
     notional = exact.quantize(MONEY_STEP, rounding=ROUND_DOWN)
     fee = min(notional, (exact * fee_rate).quantize(MONEY_STEP, rounding=ROUND_UP))
@@ -165,6 +165,6 @@ def _steps(quantity: Decimal) -> Decimal:
 
 def _check(price: Decimal, fee_rate: Decimal) -> None:
     if not price.is_finite() or price <= 0:
-        raise UnusablePrice(price)
+        raise UnusablePriceError(price)
     if not 0 <= fee_rate < 1:
         raise ValueError(f"fee_rate must lie in [0, 1): {fee_rate}")

@@ -44,7 +44,7 @@ def settle(  # noqa: PLR0913 - the rows, the price and the terms of one fill, al
     """Fill `order` whole at `price` and write the result. Nothing is written when it raises.
 
     Raises:
-        InsufficientCash, InsufficientPosition, UnusablePrice: the order cannot be filled at this price.
+        InsufficientCashError, InsufficientPositionError, UnusablePriceError: the order cannot be filled at this price.
     """
     execution = execute(
         load_portfolio(session, deployment),

@@ -18,7 +18,7 @@ from packages.domain.market_data.bars import stored_bars
 from packages.domain.paper_trading.errors import PaperTradingError
 from packages.domain.paper_trading.models import Order
 from packages.domain.paper_trading.settlement import lock_deployment, settle
-from packages.domain.trade_approval.errors import ApprovalAlreadyDecided, UnknownApproval, UnknownDecider
+from packages.domain.trade_approval.errors import ApprovalAlreadyDecidedError, UnknownApprovalError, UnknownDeciderError
 from packages.domain.trade_approval.models import TradeApproval
 
 logger = logging.getLogger(__name__)
@@ -41,8 +41,8 @@ def approve(session: Session, *, approval_id: int, by_user_id: int, now: dt.date
     cash or position for the present price reject the order, with the reason in it. `fee_rate` is in [0, 1).
 
     Raises:
-        UnknownApproval, UnknownDecider: no such approval; no such active user.
-        ApprovalAlreadyDecided: another decision came first, or `now` is at or after `expires_at`.
+        UnknownApprovalError, UnknownDeciderError: no such approval; no such active user.
+        ApprovalAlreadyDecidedError: another decision came first, or `now` is at or after `expires_at`.
     """
     order = _take(session, approval_id=approval_id, by_user_id=by_user_id, now=now, status="approved")
     problem = _fill(session, order, fee_rate=fee_rate, now=now)
@@ -62,7 +62,7 @@ def _take(session: Session, *, approval_id: int, by_user_id: int, now: dt.dateti
     """Decide the approval and give its order; the approval's row stays locked until the transaction ends."""
     active = session.scalar(select(User.is_active).where(User.id == by_user_id))
     if not active:
-        raise UnknownDecider(approval_id=approval_id, user_id=by_user_id)
+        raise UnknownDeciderError(approval_id=approval_id, user_id=by_user_id)
     order_id = session.scalar(
         update(TradeApproval)
         .where(TradeApproval.id == approval_id, TradeApproval.status == "pending", TradeApproval.expires_at > now)
@@ -76,12 +76,12 @@ def _take(session: Session, *, approval_id: int, by_user_id: int, now: dt.dateti
     return session.scalars(query, execution_options={"populate_existing": True}).one()
 
 
-def _lost(session: Session, approval_id: int) -> UnknownApproval | ApprovalAlreadyDecided:
+def _lost(session: Session, approval_id: int) -> UnknownApprovalError | ApprovalAlreadyDecidedError:
     status = session.scalar(select(TradeApproval.status).where(TradeApproval.id == approval_id))
     if status is None:
-        return UnknownApproval(approval_id=approval_id)
+        return UnknownApprovalError(approval_id=approval_id)
     # Still pending and yet refused: its time is over and the sweep has not come by.
-    return ApprovalAlreadyDecided(approval_id=approval_id, status="expired" if status == "pending" else status)
+    return ApprovalAlreadyDecidedError(approval_id=approval_id, status="expired" if status == "pending" else status)
 
 
 def _fill(session: Session, order: Order, *, fee_rate: Decimal, now: dt.datetime) -> str | None:

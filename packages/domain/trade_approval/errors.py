@@ -1,9 +1,9 @@
 """What can go wrong when an approval is decided.
 
 TradeApprovalError(approval_id)
-├── UnknownApproval
-├── ApprovalAlreadyDecided(status)
-└── UnknownDecider(user_id)
+├── UnknownApprovalError
+├── ApprovalAlreadyDecidedError(status)
+└── UnknownDeciderError(user_id)
 """
 
 
@@ -15,14 +15,14 @@ class TradeApprovalError(Exception):
         self.approval_id = approval_id
 
 
-class UnknownApproval(TradeApprovalError):  # noqa: N818 - the name says what is wrong, as everywhere in this tree
+class UnknownApprovalError(TradeApprovalError):
     """There is no such approval."""
 
     def __init__(self, *, approval_id: int) -> None:
         super().__init__(f"there is no approval {approval_id}", approval_id=approval_id)
 
 
-class ApprovalAlreadyDecided(TradeApprovalError):  # noqa: N818 - as above
+class ApprovalAlreadyDecidedError(TradeApprovalError):
     """Another decision came first, or the time for one is over: `status` is approved, rejected or expired."""
 
     def __init__(self, *, approval_id: int, status: str) -> None:
@@ -30,7 +30,7 @@ class ApprovalAlreadyDecided(TradeApprovalError):  # noqa: N818 - as above
         self.status = status
 
 
-class UnknownDecider(TradeApprovalError):  # noqa: N818 - as above
+class UnknownDeciderError(TradeApprovalError):
     """No active user has the id given for the person who decides."""
 
     def __init__(self, *, approval_id: int, user_id: int) -> None:

@@ -37,6 +37,7 @@ def celery_configuration(profile: Profile, settings: CommonSettings, connections
         "task_queues": [Queue(queue.name, routing_key=queue.name) for queue in QUEUES],
         "task_routes": (route_by_area,),
         "task_default_queue": "maintenance",
+        "task_default_exchange": "minsy",
         "task_create_missing_queues": False,
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,

@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
-from packages.shared_settings.fields import masked_url
+from packages.shared_settings.masking import masked_url
 
 # What every record has; the rest are the fields of the event.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from packages.domain.paper_trading.errors import BadParameter, UnknownStrategy
+from packages.domain.paper_trading.errors import BadParameterError, UnknownStrategyError
 from packages.domain.paper_trading.strategies.base import TradingStrategy
 from packages.domain.paper_trading.strategies.mean_reversion import MeanReversion
 from packages.domain.paper_trading.strategies.moving_average_cross import MovingAverageCross
@@ -18,37 +18,37 @@ def make_strategy(kind: str, parameters: Mapping[str, Any]) -> TradingStrategy:
     """The strategy stored as `kind` with its JSON `parameters`. Fractions may be numbers or decimal texts.
 
     Raises:
-        UnknownStrategy: no strategy has this kind.
-        BadParameter: the first wrong, missing or unknown parameter, and what is allowed.
+        UnknownStrategyError: no strategy has this kind.
+        BadParameterError: the first wrong, missing or unknown parameter, and what is allowed.
     """
     chosen = next((strategy for strategy in STRATEGIES if strategy.kind == kind), None)
     if chosen is None:
-        raise UnknownStrategy(kind=kind, known=[strategy.kind for strategy in STRATEGIES])
+        raise UnknownStrategyError(kind=kind, known=[strategy.kind for strategy in STRATEGIES])
     if not isinstance(parameters, Mapping):
-        raise BadParameter(kind=kind, parameter="(all)", problem="is not an object", allowed=_names(chosen))
+        raise BadParameterError(kind=kind, parameter="(all)", problem="is not an object", allowed=_names(chosen))
     # JSON's true is a number to Python; no parameter of ours is a flag.
     for name, value in parameters.items():
         if isinstance(value, bool) and name in chosen.model_fields:
-            raise BadParameter(kind=kind, parameter=name, problem=f"is {value}", allowed=_allowed(chosen, name))
+            raise BadParameterError(kind=kind, parameter=name, problem=f"is {value}", allowed=_allowed(chosen, name))
     try:
         return chosen.model_validate(dict(parameters))
     except ValidationError as error:
         raise _bad_parameter(chosen, error) from None
 
 
-def _bad_parameter(chosen: type[TradingStrategy], error: ValidationError) -> BadParameter:
+def _bad_parameter(chosen: type[TradingStrategy], error: ValidationError) -> BadParameterError:
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0]) if first["loc"] else "(all)"
     match first["type"]:
         case "extra_forbidden":
-            return BadParameter(kind=chosen.kind, parameter=name, problem="is not known", allowed=_names(chosen))
+            return BadParameterError(kind=chosen.kind, parameter=name, problem="is not known", allowed=_names(chosen))
         case "missing":
             problem = "is missing"
         case "value_error":
             problem = f"is {_shown(first['input'])}, {first['ctx']['error']}"
         case _:
             problem = f"is {_shown(first['input'])}"
-    return BadParameter(kind=chosen.kind, parameter=name, problem=problem, allowed=_allowed(chosen, name))
+    return BadParameterError(kind=chosen.kind, parameter=name, problem=problem, allowed=_allowed(chosen, name))
 
 
 def _shown(value: object) -> str:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from packages.domain.backtest.stale_jobs import fail_stale_backtest_jobs as fail_stale
+from packages.domain.maintenance.errors import BackupFailedError
 from packages.domain.maintenance.postgres_backup import backup_postgres_full as backup
 from packages.domain.maintenance.user_emails_export import export_user_emails_csv as export
 from packages.infra.connections import resolve_connections
@@ -16,7 +17,7 @@ from packages.shared_settings import get_worker_io_settings
 SETTINGS = get_worker_io_settings()
 
 
-@celery_app.task(name="maintenance.backup_postgres_full", **retry_options(SETTINGS))
+@celery_app.task(name="maintenance.backup_postgres_full", **retry_options(SETTINGS, BackupFailedError))
 def backup_postgres_full() -> dict[str, Any]:
     """Dump the whole database into the backup directory."""
     directory = SETTINGS.postgres_bin_directory
