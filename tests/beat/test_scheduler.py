@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.beat import ScheduleEntry
-from celery.schedules import schedule
+from celery.schedules import crontab, schedule
 from kombu.exceptions import OperationalError
 
-from packages.infra.beat.scheduler import BeatScheduler
+from packages.infra.beat.scheduler import BeatScheduler, GridEntry
 
 HOURLY = schedule(timedelta(hours=1))
 ENTRY: dict[str, Any] = {"task": "area.job", "schedule": HOURLY, "options": {"queue": "area", "expires": 60}}
@@ -160,3 +160,39 @@ def test_headers_of_the_entry_are_kept(redis_url: str, options: dict[str, object
     [headers] = messages(app)
     assert headers["beat_job"] == "area.job"
     assert headers.get("mine") == (1 if options else None)
+
+
+def minutely(app: Celery, last_run_at: datetime | None = None) -> GridEntry:
+    return GridEntry(
+        name="area.job", task="area.job", schedule=schedule(timedelta(minutes=1)), last_run_at=last_run_at, app=app
+    )
+
+
+def test_an_interval_starts_on_the_grid_of_the_epoch() -> None:
+    app = Celery("test", set_as_current=False)
+    for _ in range(2):
+        last = minutely(app).last_run_at
+        assert last is not None
+        assert (last.second, last.microsecond) == (0, 0)
+        assert last <= datetime.now(UTC) < last + timedelta(minutes=1, seconds=10)
+
+
+def test_an_interval_stays_on_the_grid_of_its_last_run() -> None:
+    app = Celery("test", set_as_current=False)
+    given = datetime.now(UTC) - timedelta(minutes=10, seconds=7)
+    entry = minutely(app, last_run_at=given)
+    assert entry.last_run_at == given
+    following = next(entry)
+    assert following.last_run_at is not None
+    assert (following.last_run_at - given) % timedelta(minutes=1) == timedelta(0)
+    assert following.last_run_at <= datetime.now(UTC)
+    assert following.total_run_count == 1
+    assert isinstance(following, GridEntry)
+
+
+def test_a_crontab_is_left_to_celery() -> None:
+    app = Celery("test", timezone="UTC", set_as_current=False)
+    before = datetime.now(UTC)
+    entry = GridEntry(name="area.job", task="area.job", schedule=crontab(minute="7"), app=app)
+    assert entry.last_run_at is not None
+    assert entry.last_run_at >= before

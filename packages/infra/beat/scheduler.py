@@ -1,19 +1,21 @@
 """The scheduler class that beat runs: Celery's in-memory scheduler, whose fires say which job they belong to.
 
 A publish that fails is not lost: the fire stays pending and is tried again until its message would have expired.
-Nothing is decided here about when a job is due.
+Intervals keep to a grid that no restart moves. Nothing else is decided here about when a job is due.
 """
 
-import copy
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery.beat import ScheduleEntry, Scheduler
+from celery.schedules import schedule
 from kombu.exceptions import OperationalError
+
+from packages.scheduling.grid import EPOCH, latest_instant
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +32,47 @@ class PendingFire:
     deadline: float
 
 
+class GridEntry(ScheduleEntry):
+    """An entry whose plain interval keeps to a grid: from its `last_run_at` when one is given, else from the epoch.
+
+    Celery's own counts an interval from the start of the process, so that a beat that is restarted often never
+    comes to its long intervals.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        task: str | None = None,
+        last_run_at: datetime | None = None,
+        *args: Any,  # noqa: ANN401  # Celery's own signature
+        **kwargs: Any,  # noqa: ANN401  # as above
+    ) -> None:
+        super().__init__(name, task, last_run_at, *args, **kwargs)
+        if last_run_at is None and (period := _interval(self.schedule)):
+            self.last_run_at = latest_instant(self.default_now(), period)
+
+    def _next_instance(self, last_run_at: datetime | None = None) -> "GridEntry":
+        period = _interval(self.schedule)
+        if last_run_at is None and period:
+            last_run_at = latest_instant(self.default_now(), period, anchor=self.last_run_at or EPOCH)
+        following: GridEntry = super()._next_instance(last_run_at)  # type: ignore[misc]  # celery-types lacks it
+        return following
+
+    __next__ = next = _next_instance
+
+
+def _interval(when: object) -> timedelta | None:
+    """The period of a plain interval; None for any other schedule, and for one that is rounded by Celery already."""
+    if type(when) is not schedule or when.relative:
+        return None
+    period: timedelta | None = vars(when)["run_every"]
+    return period or None
+
+
 class BeatScheduler(Scheduler):
     """Publishes each due entry with the headers `beat_job`, `beat_origin` and `beat_published_at`."""
 
+    Entry = GridEntry
     monotonic: Callable[[], float] = staticmethod(time.monotonic)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # Celery's own signature
@@ -57,17 +97,15 @@ class BeatScheduler(Scheduler):
         Raises:
             SchedulingError: the broker did not take the message.
         """
-        stamped = copy.copy(entry)
         options = entry.options or {}
-        stamped.options = {
-            **options,
-            "headers": {
-                **options.get("headers", {}),
-                "beat_job": entry.name,
-                "beat_origin": "schedule",
-                "beat_published_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            },
+        headers = {
+            **options.get("headers", {}),
+            "beat_job": entry.name,
+            "beat_origin": "schedule",
+            "beat_published_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         }
+        # A copy: the headers of this fire must not stay in the entry.
+        stamped = type(entry)(**{**vars(entry), "options": {**options, "headers": headers}})
         return super().apply_async(stamped, *args, **kwargs)
 
     def _retry_pending(self) -> None:

@@ -1,8 +1,10 @@
 """What happens when a Celery process starts: its logs are set up, and without a server it refuses to start."""
 
 import sys
+import warnings
 
 from celery import signals
+from celery.exceptions import CPendingDeprecationWarning
 
 from packages.catalogue.queues import Profile
 from packages.infra.connections import Connections, NoServerError
@@ -15,6 +17,8 @@ def connect_process_signals(*, profile: Profile, settings: CommonSettings, conne
 
     def set_up_logs(loglevel: int | str | None = None, **_: object) -> None:
         configure_logging(log_format=settings.log_format, level=loglevel or settings.log_level)
+        # Celery 6 will cancel late-acknowledged tasks when the broker goes away. Ours go on: they are safe to repeat.
+        warnings.filterwarnings("ignore", category=CPendingDeprecationWarning, module="celery.worker")
 
     def refuse_without_servers(**_: object) -> None:
         try:
