@@ -33,7 +33,7 @@ app.add_typer(db.app, name="db")
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong use or settings, 3 not running."""
     try:
-        app()
+        app(prog_name="minsy")
     except (SettingsError, NoServerError) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_USAGE) from None

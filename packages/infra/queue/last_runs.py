@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from celery import Celery
+from celery.backends.redis import RedisBackend
 
 KEY = "minsy:last_runs"
 
@@ -32,8 +33,7 @@ def record_last_run(app: Celery, run: LastRun) -> None:
     Raises:
         redis.RedisError: Redis cannot be reached.
     """
-    client = getattr(app.backend, "client", None)
-    if client is not None:
+    if (client := _redis_of(app)) is not None:
         client.hset(KEY, run.task, json.dumps({**asdict(run), "finished_at": run.finished_at.isoformat()}))
 
 
@@ -43,9 +43,13 @@ def read_last_runs(app: Celery) -> dict[str, LastRun]:
     Raises:
         redis.RedisError: Redis cannot be reached.
     """
-    client = getattr(app.backend, "client", None)
-    if client is None:
+    if (client := _redis_of(app)) is None:
         return {}
     records = (json.loads(record) for record in client.hvals(KEY))
     runs = (LastRun(**{**r, "finished_at": datetime.fromisoformat(r["finished_at"])}) for r in records)
     return {run.task: run for run in runs}
+
+
+def _redis_of(app: Celery) -> Any:  # noqa: ANN401  # a redis client, or None
+    # Sentinel's backend is a kind of this one.
+    return app.backend.client if isinstance(app.backend, RedisBackend) else None
