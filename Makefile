@@ -59,6 +59,6 @@ lock: setup  ## Pin the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 pyproject.toml -o requirements/base.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 -c requirements/base.txt pyproject.toml requirements/dev.in -o requirements/dev.txt
 
-clean:  ## Stop the embedded servers and remove what was made here (var/ and .venv)
-	@if [ -x $(BIN)/minsy ]; then $(BIN)/minsy services stop --force; fi
+clean:  ## Stop the embedded servers, delete their data, and remove what was made here (var/, .venv)
+	@if [ -x $(BIN)/minsy ]; then $(BIN)/minsy services delete-data --yes; fi
 	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
