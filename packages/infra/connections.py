@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from packages.infra.embedded.endpoints import read_endpoints
 from packages.infra.embedded.state import ServerName
 from packages.shared_settings.common import CommonSettings
+from packages.shared_settings.fields import REDIS_SCHEMES
 from packages.shared_settings.masking import masked_url
 from packages.shared_settings.workers import EMAIL, WorkerIoSettings
 
-REDIS_SCHEMES = ("redis://", "rediss://", "sentinel://")
+REDIS_URL_PREFIXES = tuple(f"{scheme}://" for scheme in REDIS_SCHEMES)
 
 
 class NoServerError(RuntimeError):
@@ -83,7 +84,7 @@ def resolve_connections(settings: CommonSettings) -> Connections:
 
     redis_url = given("redis_url") or (embedded.redis_url if embedded else None)
     broker_url = given("celery_broker_url") or redis_url
-    broker_is_redis = broker_url is not None and broker_url.startswith(REDIS_SCHEMES)
+    broker_is_redis = broker_url is not None and broker_url.startswith(REDIS_URL_PREFIXES)
     return Connections(
         broker_url=broker_url,
         result_backend=given("celery_result_backend") or redis_url or (broker_url if broker_is_redis else "rpc://"),

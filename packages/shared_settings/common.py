@@ -14,6 +14,7 @@ from packages.shared_settings.fields import (
     Count,
     DatabaseUrl,
     Directory,
+    IntervalMinutes,
     IntervalSeconds,
     LongSeconds,
     RedisUrl,
@@ -47,6 +48,10 @@ class CommonSettings(ServiceSettings):
     # Backtests and paper trading pay the same fee, or a backtest would promise what trading does not keep.
     trading_fee_basis_points: BasisPoints = 5
 
+    # One worker reports in, the other one looks for who did not.
+    backtest_heartbeat_seconds: IntervalSeconds = 15
+    backtest_stale_after_minutes: IntervalMinutes = 30
+
     @property
     def fee_rate(self) -> Decimal:
         """The fee as a fraction of what is traded."""
@@ -64,5 +69,10 @@ class CommonSettings(ServiceSettings):
             raise ValueError(
                 f"CELERY_VISIBILITY_TIMEOUT_SECONDS: {self.celery_visibility_timeout_seconds} is not above "
                 f"CELERY_TASK_TIME_LIMIT_SECONDS ({hard}), so a task that still runs would be handed out again"
+            )
+        if 2 * self.backtest_heartbeat_seconds > 60 * self.backtest_stale_after_minutes:
+            raise ValueError(
+                f"BACKTEST_HEARTBEAT_SECONDS: {self.backtest_heartbeat_seconds} is more than half of "
+                f"BACKTEST_STALE_AFTER_MINUTES ({self.backtest_stale_after_minutes}), so a healthy one could be failed"
             )
         return self

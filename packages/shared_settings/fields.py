@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from packages.shared_settings.layers import ROOT
 
-REDIS_SCHEMES: Final = ("redis", "rediss", "sentinel")
+REDIS_SCHEMES: Final = ("redis", "rediss")
 DATABASE_SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg")
 
 
@@ -65,7 +65,7 @@ Directory = Annotated[Path, AfterValidator(_absolute), Field(description="a dire
 RedisUrl = Annotated[
     SecretStr | None,
     AfterValidator(_redis_url),
-    Field(description="redis://[:password@]host:port/db, rediss:// or sentinel:// likewise"),
+    Field(description="redis://[:password@]host:port/db or rediss:// likewise"),
 ]
 DatabaseUrl = Annotated[
     SecretStr | None, AfterValidator(_database_url), Field(description="postgresql://user:password@host:port/database")
@@ -73,10 +73,10 @@ DatabaseUrl = Annotated[
 BrokerUrl = Annotated[
     SecretStr | None,
     AfterValidator(_broker_url),
-    Field(description="a redis://, rediss://, sentinel:// or amqp(s):// URL"),
+    Field(description="a redis://, rediss:// or amqp(s):// URL"),
 ]
 BackendUrl = Annotated[
     SecretStr | None,
     AfterValidator(_backend_url),
-    Field(description="a redis://, rediss://, sentinel:// or rpc:// URL"),
+    Field(description="a redis://, rediss:// or rpc:// URL"),
 ]

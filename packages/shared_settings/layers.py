@@ -11,15 +11,17 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from io import StringIO
 from pathlib import Path
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from packages.shared_settings.errors import SettingProblem, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_ENVIRONMENT = "dev"
 PROCESS_ENVIRONMENT = "the process environment"
+_A_LINE = "NAME=value, NAME='value', a comment after #, or nothing"
 
 # Read before any layer, so they may stand in the process environment only.
 BOOTSTRAP_VARIABLES = ("MINSY_ENV", "MINSY_SERVICE", "MINSY_CELERY_PROFILE", "MINSY_ENV_DIR", "MINSY_ENV_FILE")
@@ -88,10 +90,16 @@ def _files(service: str, environment: str, environ: Mapping[str, str]) -> Iterat
 
 def _read_file(path: Path, name: str, known: frozenset[str]) -> dict[str, str]:
     try:
-        # Without interpolation a `$` in a password stays what it is.
-        pairs = dotenv_values(path, interpolate=False, encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(SettingProblem(name, "env files", f"cannot be read ({error})", "UTF-8 text")) from error
+        problem = f"cannot be read ({type(error).__name__})"
+        raise SettingsError(SettingProblem(name, "env files", problem, "UTF-8 text")) from error
+    # The library's parser alone: its reader drops a malformed line, and would expand a `$` in a password.
+    bindings = list(parse_stream(StringIO(text)))
+    if broken := [binding.original.line for binding in bindings if binding.error]:
+        # The line is not quoted, for it may hold a password.
+        raise SettingsError(*(SettingProblem(f"line {n}", name, "it cannot be read", _A_LINE) for n in broken))
+    pairs = {binding.key: binding.value for binding in bindings if binding.key is not None}
     problems = [_unknown(variable, name, known) for variable in pairs if variable not in known]
     problems += [
         SettingProblem(variable, name, "there is no value", f"{variable}=value")

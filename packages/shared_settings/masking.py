@@ -2,8 +2,12 @@
 
 import re
 
+# Neither runs past the URL: a blank or a quotation mark ends it, so a whole line may be masked.
+_USER_INFO = re.compile(r"""(?<=://)([^/?#@:\s"']*):[^/?#\s"']*@""")
+_SECRET_PARAMETER = re.compile(r"""(?i)([?&][a-z_]*(?:password|secret|token|key)=)[^&#\s"']*""")
+
 
 def masked_url(url: str) -> str:
-    """The URL with its password, and any secret in its query, replaced by stars."""
-    url = re.sub(r"(?<=://)([^/?#@]*?):[^/?#]*@", r"\1:***@", url)
-    return re.sub(r"(?i)((?:password|secret|token|key)=)[^&#]*", r"\1***", url)
+    """The text with the password of each URL in it, and any secret in its query, replaced by stars."""
+    url = _USER_INFO.sub(r"\1:***@", url)
+    return _SECRET_PARAMETER.sub(r"\1***", url)

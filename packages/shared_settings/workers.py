@@ -21,7 +21,6 @@ class WorkerCpuSettings(CommonSettings):
 
     worker_cpu_concurrency: Concurrency = 1
     worker_cpu_max_tasks_per_child: Count = 1
-    backtest_heartbeat_seconds: IntervalSeconds = 15
     backtest_initial_cash: Annotated[int, Field(ge=1, le=10**12, description="a whole amount from 1 to 10^12")] = (
         100_000
     )
@@ -45,8 +44,6 @@ class WorkerIoSettings(CommonSettings):
     ] = None
 
     user_email_csv_export_directory: Directory = Field(default_factory=lambda data: data["minsy_var_dir"] / "exports")
-
-    backtest_stale_after_minutes: IntervalMinutes = 30
 
     paper_trading_batch_size: Count = 500
     paper_trading_claim_seconds: IntervalSeconds = 120
@@ -77,6 +74,12 @@ class WorkerIoSettings(CommonSettings):
         if self.market_data_provider == "alpaca" and not (self.alpaca_api_key and self.alpaca_api_secret):
             raise ValueError(
                 "MARKET_DATA_PROVIDER: alpaca needs ALPACA_API_KEY and ALPACA_API_SECRET (in env/.env.secrets)"
+            )
+        if self.postgres_backup_timeout_seconds >= self.celery_task_soft_time_limit_seconds:
+            raise ValueError(
+                f"POSTGRES_BACKUP_TIMEOUT_SECONDS: {self.postgres_backup_timeout_seconds} is not below "
+                f"CELERY_TASK_SOFT_TIME_LIMIT_SECONDS ({self.celery_task_soft_time_limit_seconds}), so the "
+                "other limit would end a backup first"
             )
         if self.notifications_backoff_cap_seconds < self.notifications_backoff_seconds:
             raise ValueError(

@@ -4,12 +4,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import crontab, schedule
 from kombu.exceptions import OperationalError
 
-from packages.infra.beat.scheduler import BeatScheduler, GridEntry
+from packages.infra.beat.entry import GridEntry
+from packages.infra.beat.last_fires import RedisLastFires
+from packages.infra.beat.scheduler import BeatScheduler
 
 HOURLY = schedule(timedelta(hours=1))
 ENTRY: dict[str, Any] = {"task": "area.job", "schedule": HOURLY, "options": {"queue": "area", "expires": 60}}
@@ -46,6 +49,7 @@ def flaky(app: Celery) -> FlakyScheduler:
 
 def due(scheduler: BeatScheduler) -> None:
     """Make every entry due at the next tick."""
+    scheduler.tick()
     for entry in scheduler.schedule.values():
         entry.last_run_at = datetime.now(UTC) - timedelta(hours=2)
     scheduler.populate_heap()
@@ -196,3 +200,83 @@ def test_a_crontab_is_left_to_celery() -> None:
     entry = GridEntry(name="area.job", task="area.job", schedule=crontab(minute="7"), app=app)
     assert entry.last_run_at is not None
     assert entry.last_run_at >= before
+
+
+def fired_names(app: Celery) -> list[str]:
+    return sorted(str(headers["beat_job"]) for headers in messages(app))
+
+
+def test_what_came_due_while_no_beat_ran_fires_once(redis_url: str) -> None:
+    app = make_app(redis_url)
+    first = BeatScheduler(app)
+    first.tick()
+    first.close()
+    with redis.Redis.from_url(redis_url) as client:
+        kept = RedisLastFires(client)
+        assert set(kept.read()) == {"area.job", "area.other"}
+        kept.write("area.job", datetime.now(UTC) - timedelta(hours=5))
+        kept.write("area.gone", datetime.now(UTC))
+        second = BeatScheduler(app)
+        tick_all(second)
+        tick_all(second)
+        second.close()
+        assert fired_names(app) == ["area.job"]
+        assert datetime.now(UTC) - kept.read()["area.job"] <= timedelta(hours=1)
+        assert "area.gone" not in kept.read()
+    third = BeatScheduler(app)
+    tick_all(third)
+    third.close()
+    assert fired_names(app) == []
+
+
+def test_a_daily_entry_that_was_missed_fires(redis_url: str) -> None:
+    app = make_app(redis_url)
+    now = datetime.now(UTC)
+    missed = now - timedelta(minutes=2)
+    daily = crontab(minute=str(missed.minute), hour=str(missed.hour))
+    app.conf.beat_schedule = {"area.daily": {**ENTRY, "schedule": daily}}
+    with redis.Redis.from_url(redis_url) as client:
+        RedisLastFires(client).write("area.daily", now - timedelta(days=1))
+    scheduler = BeatScheduler(app)
+    tick_all(scheduler)
+    scheduler.close()
+    assert fired_names(app) == ["area.daily"]
+
+
+def test_without_a_broker_it_waits_and_then_begins(valkey_server: str) -> None:
+    scheduler = BeatScheduler(make_app("redis://127.0.0.1:1/0"))
+    assert scheduler.tick() == 1
+    scheduler.close()
+    begun = BeatScheduler(make_app(valkey_server))
+    assert begun.tick() > 0
+    begun.close()
+
+
+class SetClock(BeatScheduler):
+    """A wall clock that a test sets; the other clock goes on."""
+
+    now = datetime(2026, 1, 5, 12, 0, 30, tzinfo=UTC)
+    seconds = 0.0
+
+
+def test_a_clock_that_is_set_back_does_not_stop_an_interval() -> None:
+    app = make_app("memory://")
+    scheduler = SetClock(app)
+    scheduler.monotonic = lambda: scheduler.seconds
+    scheduler.wall_clock = lambda: scheduler.now
+    scheduler.tick()
+    entry = scheduler.schedule["area.job"]
+    entry.last_run_at = scheduler.now.replace(minute=0, second=0)
+    scheduler.tick()
+    scheduler.now -= timedelta(hours=5)
+    scheduler.seconds += 1
+    scheduler.tick()
+    assert entry.last_run_at == datetime(2026, 1, 5, 7, 0, tzinfo=UTC)
+    scheduler.close()
+
+
+def test_a_broker_that_keeps_nothing_is_begun_afresh() -> None:
+    scheduler = BeatScheduler(make_app("memory://"))
+    due(scheduler)
+    tick_all(scheduler)
+    scheduler.close()

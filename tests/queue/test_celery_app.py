@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
+from packages.infra.queue.process_signals import typed_log_level
 from packages.shared_settings.layers import ROOT
 
 FLAGS = {
@@ -117,16 +119,26 @@ print(json.dumps([sorted(queues.consume_from), own, sorted(queues)]))"""
     assert len(known) == 7
 
 
-def test_beat_imports_no_job_body_and_nothing_heavy(environ: dict[str, str]) -> None:
+def test_beat_imports_no_job_body_and_nothing_heavy(environ: dict[str, str], redis_url: str) -> None:
     code = """
 import sys
+from datetime import UTC, datetime, timedelta
 from apps.beat.celery_app import celery_app
 from packages.infra.beat.scheduler import BeatScheduler
 celery_app.loader.import_default_modules()
-BeatScheduler(celery_app).tick
+scheduler = BeatScheduler(celery_app)
+scheduler.tick()
+for entry in scheduler.schedule.values():
+    entry.last_run_at = datetime.now(UTC) - timedelta(days=2)
+scheduler.populate_heap()
+while scheduler.tick() == 0:
+    pass
+scheduler.close()
 print(json.dumps(sorted(sys.modules)))"""
     flags = dict.fromkeys(FLAGS, "true")
-    modules = printed(code, {**environ, **flags, "REDIS_URL": "redis://127.0.0.1:1/0"})
+    modules = printed(code, {**environ, **flags, "REDIS_URL": redis_url})
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.llen("maintenance") == 3  # it has published, too
     tops = {module.partition(".")[0] for module in modules}
     heavy = {"sqlalchemy", "pandas", "numpy", "psycopg", "apprise", "alpaca", "alembic", "typer", "rich", "honcho"}
     assert tops & heavy == set()
@@ -176,6 +188,39 @@ def test_without_a_broker_the_command_refuses_in_one_line(
     assert f"{url} is not set" in done.stderr
     assert "minsy services start" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_worker_with_the_profile_of_beat_refuses(environ: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "apps.beat.celery_app", "worker"],
+        env={**environ, "REDIS_URL": "redis://127.0.0.1:1/0"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "publishes only" in done.stderr
+
+
+def test_beat_asks_no_result_backend(environ: dict[str, str]) -> None:
+    code = """
+from apps.beat.celery_app import celery_app
+print(json.dumps(type(celery_app.backend).__name__))"""
+    assert printed(code, {**environ, "REDIS_URL": "redis://127.0.0.1:1/0"}) == "DisabledBackend"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed"),
+    [
+        (["celery", "beat"], False),
+        (["celery", "beat", "-l", "info"], True),
+        (["celery", "beat", "--loglevel=info"], True),
+    ],
+)
+def test_a_typed_log_level_wins(arguments: list[str], *, typed: bool) -> None:
+    assert typed_log_level(arguments) is typed
 
 
 def test_tls_urls_check_the_certificate(environ: dict[str, str]) -> None:

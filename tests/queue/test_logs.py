@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 
 from packages.infra.telemetry.logs import configure_logging
+from packages.shared_settings.masking import masked_url
 
 
 @pytest.fixture
@@ -48,6 +49,35 @@ def test_json_is_one_object_a_line() -> None:
         "note": "two words",
         "url": "redis://:***@h/0",
     }
+
+
+@pytest.mark.usefixtures("root_restored")
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_masking_ends_with_the_url(log_format: Literal["text", "json"]) -> None:
+    stream = io.StringIO()
+    configure_logging(log_format=log_format, level="INFO", stream=stream)
+    fields = {"server": "smtp://127.0.0.1:25", "to": "ada@example.com", "note": "key=3 of 7"}
+    logging.getLogger("some.logger").info("sent", extra=fields)
+    line = stream.getvalue()
+    if log_format == "json":
+        assert json.loads(line)["to"] == "ada@example.com"
+    for value in fields.values():
+        assert value in line
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:hunter2@h:6379/0", "redis://:***@h:6379/0"),
+        ("postgresql://minsy:hunter2@h/db?sslmode=require", "postgresql://minsy:***@h/db?sslmode=require"),
+        ("rediss://h/0?password=hunter2&x=1", "rediss://h/0?password=***&x=1"),
+        ("json://h/?api_key=hunter2", "json://h/?api_key=***"),
+        ("redis://user@h:6379/0", "redis://user@h:6379/0"),
+        ("('redis://:hunter2@h/0', 'postgresql://u:hunter2@h/db')", "('redis://:***@h/0', 'postgresql://u:***@h/db')"),
+    ],
+)
+def test_what_is_masked(url: str, shown: str) -> None:
+    assert masked_url(url) == shown
 
 
 @pytest.mark.usefixtures("root_restored")

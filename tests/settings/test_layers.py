@@ -122,6 +122,16 @@ def test_a_variable_without_a_value_is_refused(env_dir: Path) -> None:
         load(BeatSettings, environ(env_dir))
 
 
+@pytest.mark.parametrize(
+    "line", ['DATABASE_URL="postgresql://u:hunter2@db/x', "REDIS_URL='redis://:hunter2@h' junk", "=hunter2", "'hunter2"]
+)
+def test_a_malformed_line_is_refused_and_not_quoted(env_dir: Path, line: str) -> None:
+    (env_dir / ".env.dev").write_text(f"LOG_FORMAT=json\n{line}\n")
+    with pytest.raises(SettingsError, match=r"line 2 in .*\.env\.dev: it cannot be read") as caught:
+        load(BeatSettings, environ(env_dir))
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_file_named_explicitly_must_be_there(env_dir: Path) -> None:
     with pytest.raises(SettingsError, match=r"MINSY_ENV_FILE .*no file /nowhere/env"):
         load(BeatSettings, environ(env_dir, MINSY_ENV_FILE="/nowhere/env"))
@@ -168,6 +178,8 @@ def test_an_error_never_shows_a_secret(env_dir: Path, variable: str, value: str)
         ({"CELERY_TASK_SOFT_TIME_LIMIT_SECONDS": "3600"}, "CELERY_TASK_SOFT_TIME_LIMIT_SECONDS"),
         ({"CELERY_VISIBILITY_TIMEOUT_SECONDS": "3600"}, "CELERY_VISIBILITY_TIMEOUT_SECONDS"),
         ({"MARKET_DATA_PROVIDER": "alpaca"}, "MARKET_DATA_PROVIDER"),
+        ({"POSTGRES_BACKUP_TIMEOUT_SECONDS": "3300"}, "POSTGRES_BACKUP_TIMEOUT_SECONDS"),
+        ({"BACKTEST_HEARTBEAT_SECONDS": "1000"}, "BACKTEST_HEARTBEAT_SECONDS"),
         ({"NOTIFICATIONS_BACKOFF_CAP_SECONDS": "1"}, "NOTIFICATIONS_BACKOFF_CAP_SECONDS"),
     ],
 )

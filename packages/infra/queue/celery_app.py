@@ -18,6 +18,7 @@ from packages.infra.queue.configuration import celery_configuration
 from packages.infra.queue.entries import beat_entry
 from packages.infra.queue.process_signals import connect_process_signals
 from packages.infra.queue.profiles import profile_of, settings_of
+from packages.infra.queue.redis_transport import use_mended_transport
 from packages.shared_settings import SettingsError, get_beat_settings
 
 
@@ -37,6 +38,7 @@ def _make_app() -> Celery:
     profile = profile_of(os.environ)
     settings = settings_of(profile, os.environ)
     connections = resolve_connections(settings)
+    use_mended_transport()
     app = Celery("minsy")
     app.conf.update(celery_configuration(profile, settings, connections))
     app.conf.beat_schedule = _build_beat_schedule(enabled=profile in {Profile.BEAT, Profile.ALL})

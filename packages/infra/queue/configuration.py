@@ -7,7 +7,7 @@ from typing import Any
 from kombu import Queue
 
 from packages.catalogue.queues import QUEUES, Profile
-from packages.infra.connections import REDIS_SCHEMES, Connections
+from packages.infra.connections import REDIS_URL_PREFIXES, Connections
 from packages.infra.queue.profiles import task_modules
 from packages.shared_settings.common import CommonSettings
 from packages.shared_settings.workers import WorkerCpuSettings, WorkerIoSettings
@@ -24,6 +24,9 @@ def celery_configuration(profile: Profile, settings: CommonSettings, connections
     """
     broker_url = connections.broker_url or NO_SERVER_URL
     result_backend = connections.result_backend if connections.broker_url else NO_SERVER_URL
+    if profile is Profile.BEAT:
+        # Beat waits for no result; with a backend Celery would subscribe to each one before it publishes.
+        result_backend = "disabled://"
     configuration: dict[str, Any] = {
         "broker_url": broker_url,
         "result_backend": result_backend,
@@ -55,7 +58,7 @@ def celery_configuration(profile: Profile, settings: CommonSettings, connections
         "worker_send_task_events": True,
         "worker_hijack_root_logger": False,
         "beat_scheduler": "packages.infra.beat.scheduler:BeatScheduler",
-        # Beat wakes at least this often, so that a stop or a change of the clock is noticed soon.
+        # Beat wakes at least this often, and so notices a clock that was set back.
         "beat_max_loop_interval": 5,
     }
     if isinstance(settings, WorkerIoSettings):
@@ -75,7 +78,7 @@ def route_by_area(name: str, *_: object, **__: object) -> dict[str, str] | None:
 
 def _redis_options(broker_url: str, result_backend: str | None, settings: CommonSettings) -> Mapping[str, Any]:
     options: dict[str, Any] = {}
-    if broker_url.startswith(REDIS_SCHEMES):
+    if broker_url.startswith(REDIS_URL_PREFIXES):
         options["broker_transport_options"] = {
             "visibility_timeout": settings.celery_visibility_timeout_seconds,
             "socket_keepalive": True,

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from collections.abc import Sequence
 
 from celery import signals
 from celery.exceptions import CPendingDeprecationWarning
@@ -16,7 +17,9 @@ def connect_process_signals(*, profile: Profile, settings: CommonSettings, conne
     """Connect the receivers of this process; called once, when the app is made."""
 
     def set_up_logs(loglevel: int | str | None = None, **_: object) -> None:
-        configure_logging(log_format=settings.log_format, level=loglevel or settings.log_level)
+        # Celery passes a level of its own when none was typed.
+        level = loglevel if loglevel and typed_log_level(sys.argv) else settings.log_level
+        configure_logging(log_format=settings.log_format, level=level)
         # Celery 6 will cancel late-acknowledged tasks when the broker goes away. Ours go on: they are safe to repeat.
         warnings.filterwarnings("ignore", category=CPendingDeprecationWarning, module="celery.worker")
 
@@ -34,8 +37,20 @@ def connect_process_signals(*, profile: Profile, settings: CommonSettings, conne
     if profile is Profile.BEAT:
         # Beat sends this before it prints anything about itself; `beat_init` comes after its banner.
         signals.import_modules.connect(refuse_without_servers, weak=False)
+        signals.celeryd_init.connect(_refuse_to_consume, weak=False)
     else:
         signals.celeryd_init.connect(refuse_without_servers, weak=False)
         from packages.infra.queue.worker_signals import connect_worker_signals
 
         connect_worker_signals()
+
+
+def typed_log_level(arguments: Sequence[str]) -> bool:
+    """Whether a command line names a log level itself."""
+    return any(argument.startswith(("-l", "--loglevel")) for argument in arguments)
+
+
+def _refuse_to_consume(**_: object) -> None:
+    # It knows no task, so it would take every message and throw it away.
+    sys.stderr.write("the profile `beat` publishes only; a worker needs MINSY_CELERY_PROFILE=cpu, io or all\n")
+    raise SystemExit(2)

@@ -25,13 +25,17 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@cache
 def engine(settings: Callable[[], CommonSettings] = get_worker_io_settings) -> Engine:
     """This process's engine on the database of the settings.
 
     Raises:
         NoServerError: there is no database.
     """
+    return _engine(settings)
+
+
+@cache
+def _engine(settings: Callable[[], CommonSettings]) -> Engine:
     url = resolve_connections(settings()).require_database()
     return make_engine(url, application_name=f"minsy {settings().service}", pool_size=_POOL_SIZE)
 
@@ -42,4 +46,4 @@ def sessions(settings: Callable[[], CommonSettings] = get_worker_io_settings) ->
 
 
 # A parent that used its engine before it forked must not share it with its child.
-os.register_at_fork(after_in_child=engine.cache_clear)
+os.register_at_fork(after_in_child=_engine.cache_clear)
