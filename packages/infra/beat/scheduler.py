@@ -125,7 +125,7 @@ class BeatScheduler(Scheduler):
         return True
 
     def _remember(self, name: str | None) -> None:
-        entry = self.schedule.get(name)
+        entry = self.schedule.get(name) if name is not None else None
         if name is None or self._last_fires is None or entry is None or entry.last_run_at is None:
             return
         try:
