@@ -1,4 +1,4 @@
-# `make` alone prints the targets. Everything is installed into .venv; nothing outside this folder is touched.
+# `make` alone prints the targets. Everything is installed into .venv.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -6,6 +6,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.synced
 PINS := requirements/base.txt requirements/dev.txt
+
+# uv trusts what the system trusts, and takes the index that pip was given: behind a mirror one setting serves both.
+export UV_SYSTEM_CERTS ?= 1
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
 
 .PHONY: help setup up test check lint types imports format chaos bench lock clean
 

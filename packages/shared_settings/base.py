@@ -40,7 +40,9 @@ class ServiceSettings(BaseSettings):
         try:
             return cls(_layers=layers)
         except ValidationError as error:
-            problems = (cls._problem(detail, layers) for detail in error.errors(include_url=False))
+            # A default that is made from another field is not made when that one is wrong; only the latter counts.
+            details = [d for d in error.errors(include_url=False) if d["type"] != "default_factory_not_called"]
+            problems = (cls._problem(detail, layers) for detail in details)
             raise SettingsError(*problems) from None
         except ValueError as error:
             # The library's own error for a mapping that is no JSON; its cause may quote a secret.

@@ -14,7 +14,8 @@ class SettingProblem:
 
     def __str__(self) -> str:
         allowed = f" Allowed: {self.allowed}." if self.allowed else ""
-        return f"{self.variable} in {self.source}: {self.problem}.{allowed}"
+        end = "" if self.problem.endswith("?") else "."
+        return f"{self.variable} in {self.source}: {self.problem}{end}{allowed}"
 
 
 class SettingsError(ValueError):

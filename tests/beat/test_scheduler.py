@@ -194,6 +194,14 @@ def test_an_interval_stays_on_the_grid_of_its_last_run() -> None:
     assert isinstance(following, GridEntry)
 
 
+def test_an_interval_that_is_late_is_asked_for_at_the_next_instant_of_its_grid() -> None:
+    app = Celery("test", set_as_current=False)
+    entry = minutely(app, last_run_at=datetime.now(UTC) - timedelta(minutes=3, seconds=40))
+    due, ask_again_s = entry.is_due()
+    assert due
+    assert 0 < ask_again_s <= 20
+
+
 def test_a_crontab_is_left_to_celery() -> None:
     app = Celery("test", timezone="UTC", set_as_current=False)
     before = datetime.now(UTC)

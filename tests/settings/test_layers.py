@@ -98,6 +98,12 @@ def test_a_wrong_value_names_variable_file_and_what_is_allowed(
     assert allowed in line
 
 
+def test_a_default_made_from_a_wrong_value_is_not_blamed(env_dir: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(WorkerIoSettings, environ(env_dir, LOG_FORMAT="xml"))
+    assert [problem.variable for problem in caught.value.problems] == ["LOG_FORMAT"]
+
+
 def test_every_wrong_variable_has_its_line(env_dir: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load(BeatSettings, environ(env_dir, POSTGRES_BACKUP_HOUR_UTC="24", LOG_FORMAT="xml"))

@@ -37,6 +37,16 @@ class GridEntry(ScheduleEntry):
 
     __next__ = next = _next_instance
 
+    def is_due(self) -> tuple[bool, float]:
+        """Whether it is due, and in how many seconds to ask again: at the next instant of the grid."""
+        due: bool
+        due, ask_again_s = super().is_due()
+        period = interval_of(self.schedule)
+        if due and period and self.last_run_at is not None:
+            now = self.default_now()
+            ask_again_s = (latest_instant(now, period, anchor=self.last_run_at) + period - now).total_seconds()
+        return due, ask_again_s
+
 
 def interval_of(when: object) -> timedelta | None:
     """The period of a plain interval; None for any other schedule, and for one that is rounded by Celery already."""

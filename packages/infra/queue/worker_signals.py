@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from celery import Task, signals
+from redis.exceptions import RedisError
 
 from packages.infra.queue.last_runs import LastRun, record_last_run
 
@@ -46,5 +47,5 @@ def _ended(task_id: str, task: Task[Any, Any], retval: object, state: str | None
     )
     try:
         record_last_run(task.app, run)
-    except Exception:  # the loop boundary: what a worker says of itself must not fail its task
-        log.warning("last_run_not_recorded", extra={"task": task.name}, exc_info=True)
+    except RedisError as error:
+        log.warning("last_run_not_recorded", extra={"task": task.name, "error": str(error)})
