@@ -1,7 +1,10 @@
 """A backtest job from queued to its end: result, failure, heartbeat, and being taken away."""
 
 import datetime as dt
+import gc
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -9,9 +12,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from packages.domain.backtest.errors import BacktestLostError, BacktestNotQueuedError
+from packages.domain.backtest.claim import Claim, NotClaimed, claim_backtest
+from packages.domain.backtest.errors import BacktestLostError, UnknownBacktestError
 from packages.domain.backtest.models import BacktestJob
-from packages.domain.backtest.run import BacktestResult, run_backtest
+from packages.domain.backtest.run import BARS_AT_ONCE, BacktestResult, run_backtest
+from packages.domain.market_data.bars import BarValue
+from packages.domain.market_data.models import Bar
 from packages.domain.paper_trading.errors import BadParameterError, UnusablePriceError
 from tests.paper_trading.trading_world import FEE_RATE, NOW, add_strategy, add_user, store_closes
 
@@ -47,6 +53,16 @@ def add_job(engine: sa.Engine, closes: list[int], *, parameters: object = None, 
         return job.id
 
 
+def claim(
+    engine: sa.Engine,
+    job_id: int,
+    *,
+    now: dt.datetime = NOW + SECOND,
+    heartbeat_every: dt.timedelta = SECOND,
+) -> Claim | NotClaimed:
+    return claim_backtest(sessionmaker(engine), job_id=job_id, now=now, heartbeat_every=heartbeat_every)
+
+
 def run(
     engine: sa.Engine,
     job_id: int,
@@ -54,11 +70,13 @@ def run(
     clock: Callable[[], dt.datetime] | None = None,
     heartbeat_every: dt.timedelta = SECOND,
 ) -> BacktestResult:
+    clock = clock or SteppingClock()
+    claimed = claim(engine, job_id, now=clock(), heartbeat_every=heartbeat_every)
+    assert isinstance(claimed, Claim)
     return run_backtest(
         sessionmaker(engine),
-        job_id=job_id,
-        now=clock or SteppingClock(),
-        heartbeat_every=heartbeat_every,
+        claim=claimed,
+        now=clock,
         initial_cash=Decimal(1000),
         fee_rate=FEE_RATE,
     )
@@ -111,18 +129,48 @@ def test_no_bars_are_a_result_too(engine: sa.Engine) -> None:
     assert (performance.bars, performance.trades, performance.total_return) == (0, 0, Decimal(0))
 
 
-@pytest.mark.parametrize("status", ["running", "succeeded", "failed"])
-def test_only_a_queued_job_is_started(engine: sa.Engine, status: str) -> None:
+@pytest.mark.parametrize("status", ["succeeded", "failed"])
+def test_a_job_that_has_ended_is_not_started_again(engine: sa.Engine, status: str) -> None:
     job_id = add_job(engine, [8, 10], status=status)
-    with pytest.raises(BacktestNotQueuedError, match=f"backtest job {job_id} is {status}; only a queued one") as raised:
-        run(engine, job_id)
-    assert raised.value.status == status
+    assert claim(engine, job_id) == NotClaimed(job_id=job_id, status=status, silent_after=4 * SECOND)
     assert job_of(engine, job_id).started_at is None
 
 
 def test_a_job_that_is_not_there_cannot_be_started(engine: sa.Engine) -> None:
-    with pytest.raises(BacktestNotQueuedError, match="backtest job 7 is not there"):
-        run(engine, 7)
+    with pytest.raises(UnknownBacktestError, match="backtest job 7 is not there"):
+        claim(engine, 7)
+
+
+@pytest.mark.parametrize(
+    ("silent_for", "is_taken_over"), [(4 * SECOND, True), (4 * SECOND - dt.timedelta(microseconds=1), False)]
+)
+def test_a_running_job_is_taken_over_when_it_was_silent_for_four_periods(
+    engine: sa.Engine, silent_for: dt.timedelta, *, is_taken_over: bool
+) -> None:
+    job_id = add_job(engine, [8, 10], status="running", started_at=NOW - 60 * SECOND, heartbeat_at=NOW)
+    now = NOW + silent_for
+    claimed = claim(engine, job_id, now=now)
+    job = job_of(engine, job_id)
+    if is_taken_over:
+        assert claimed == Claim(job_id=job_id, started_at=now, heartbeat_every=SECOND)
+        assert (job.status, job.started_at, job.heartbeat_at) == ("running", now, now)
+    else:
+        assert claimed == NotClaimed(job_id=job_id, status="running", silent_after=4 * SECOND)
+        assert (job.started_at, job.heartbeat_at) == (NOW - 60 * SECOND, NOW)
+
+
+def test_a_job_is_claimed_by_one_of_many_at_once(engine: sa.Engine) -> None:
+    together = threading.Barrier(4)
+    job_id = add_job(engine, [8, 10], status="running", started_at=NOW, heartbeat_at=NOW)
+
+    def take(number: int) -> Claim | NotClaimed:
+        together.wait(timeout=30)
+        return claim(engine, job_id, now=NOW + 60 * SECOND + number * dt.timedelta(microseconds=1))
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = [answer.result(timeout=60) for answer in [pool.submit(take, number) for number in range(4)]]
+    (won,) = [answer for answer in answers if isinstance(answer, Claim)]
+    assert job_of(engine, job_id).started_at == won.started_at
 
 
 def test_the_heartbeat_is_renewed_while_it_runs(engine: sa.Engine) -> None:
@@ -203,3 +251,42 @@ def test_terms_out_of_range_leave_the_job_queued(engine: sa.Engine) -> None:
     with pytest.raises(ValueError, match="heartbeat_every must be above 0"):
         run(engine, job_id, heartbeat_every=dt.timedelta(0))
     assert job_of(engine, job_id).status == "queued"
+
+
+def test_a_database_error_on_the_way_is_stored_and_raised_as_it_is(engine: sa.Engine) -> None:
+    job_id = add_job(engine, [8, 10])
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE market_data_bars RENAME TO elsewhere"))
+    with pytest.raises(sa.exc.ProgrammingError):
+        run(engine, job_id)
+    job = job_of(engine, job_id)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error.startswith("ProgrammingError: ")
+
+
+def bars_in_memory() -> int:
+    return sum(isinstance(each, Bar | BarValue) for each in gc.get_objects())
+
+
+def test_memory_does_not_grow_with_the_number_of_bars(engine: sa.Engine) -> None:
+    count = 5 * BARS_AT_ONCE + 1
+    job_id = add_job(engine, [10 + index % 7 for index in range(count)])
+    before, seen = bars_in_memory(), []
+    clock = SteppingClock(4 * BARS_AT_ONCE, lambda: seen.append(bars_in_memory()))
+    assert run(engine, job_id, clock=clock, heartbeat_every=dt.timedelta(hours=9)).performance.bars == count
+    # A chunk, the window of two bars, and the bar at hand.
+    assert len(seen) == 1
+    assert seen[0] - before <= BARS_AT_ONCE + 3
+
+
+def test_bars_stored_while_it_runs_do_not_count(engine: sa.Engine) -> None:
+    job_id = add_job(engine, list(range(1, 2 * BARS_AT_ONCE)))
+
+    def store_more() -> None:
+        with Session(engine) as session, session.begin():
+            store_closes(session, [1, 2, 3], first=2 * BARS_AT_ONCE)
+
+    clock = SteppingClock(5, store_more)
+    performance = run(engine, job_id, clock=clock, heartbeat_every=dt.timedelta(hours=9)).performance
+    assert performance.bars == 2 * BARS_AT_ONCE - 1

@@ -42,9 +42,9 @@ def _add_job(engine: sa.Engine, values: Mapping[str, Any] | None = None) -> int:
         return job.id
 
 
-def _sweep(engine: sa.Engine, limit: int | None = None) -> list[int]:
+def _sweep(engine: sa.Engine) -> list[int]:
     with Session(engine) as session, session.begin():
-        return fail_stale_backtest_jobs(session, now=NOW, stale_after=STALE_AFTER, limit=limit)
+        return fail_stale_backtest_jobs(session, now=NOW, stale_after=STALE_AFTER)
 
 
 def _heartbeat(job_id: int) -> sa.Update:
@@ -102,18 +102,15 @@ def test_only_a_running_job_without_a_recent_sign_of_life_fails(
         assert (after.status, after.finished_at, after.error) == (before.status, None, None)
 
 
-def test_a_limit_takes_the_lowest_ids_first_and_a_second_sweep_the_rest(engine: sa.Engine) -> None:
+def test_one_sweep_takes_all_and_a_second_finds_none(engine: sa.Engine) -> None:
     ids = [_add_job(engine) for _ in range(5)]
-    assert _sweep(engine, limit=2) == ids[:2]
-    assert _sweep(engine, limit=2) == ids[2:4]
-    assert _sweep(engine) == ids[4:]
+    assert _sweep(engine) == ids
     assert _sweep(engine) == []
 
 
-@pytest.mark.parametrize("arguments", [{"stale_after": timedelta(0)}, {"stale_after": STALE_AFTER, "limit": 0}])
-def test_a_period_or_limit_that_is_not_positive_is_refused(engine: sa.Engine, arguments: dict[str, Any]) -> None:
+def test_a_period_that_is_not_positive_is_refused(engine: sa.Engine) -> None:
     with Session(engine) as session, pytest.raises(ValueError, match="must be"):
-        fail_stale_backtest_jobs(session, now=NOW, **arguments)
+        fail_stale_backtest_jobs(session, now=NOW, stale_after=timedelta(0))
 
 
 def test_a_job_that_reports_in_first_is_not_failed(engine: sa.Engine, other_thread: ThreadPoolExecutor) -> None:

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -35,11 +36,13 @@ Backup = Callable[..., BackupResult]
 RUN_BACKUP = """\
     import datetime as dt, os, resource, sys
     from pathlib import Path
+    import sqlalchemy as sa
     from packages.domain.maintenance.postgres_backup import backup_postgres_full
     if limit := int(sys.argv[3]):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     backup_postgres_full(
-        database_url=os.environ["TEST_URL"], directory=Path(sys.argv[1]), retention_count=1, pg_dump=Path(sys.argv[2]),
+        database=sa.make_url(os.environ["TEST_URL"]), directory=Path(sys.argv[1]), retention_count=1,
+        pg_dump=Path(sys.argv[2]),
         now=dt.datetime(2026, 11, 20, 3, 30, tzinfo=dt.UTC), timeout=dt.timedelta(minutes=5),
     )
 """
@@ -54,7 +57,7 @@ def directory(tmp_path: Path) -> Path:
 def backup(url: str, directory: Path) -> Backup:
     def run(pg_dump: Path | None = None, timeout: timedelta = timedelta(minutes=1)) -> BackupResult:
         return backup_postgres_full(
-            database_url=url,
+            database=sa.make_url(url),
             directory=directory,
             retention_count=1,
             pg_dump=pg_dump or postgres_binary("pg_dump"),
@@ -191,7 +194,7 @@ def test_the_former_backup_stays_when_a_new_one_fails(
     before = _names(directory)
     with pytest.raises(BackupFailedError):
         backup_postgres_full(
-            database_url=url,
+            database=sa.make_url(url),
             directory=directory,
             retention_count=1,
             pg_dump=program("raise SystemExit(1)"),
@@ -245,11 +248,14 @@ def test_a_full_disk_is_an_error_like_any(engine: sa.Engine, url: str, directory
     assert _names(directory) == {LOCK_NAME}
 
 
-def test_what_a_killed_run_left_is_removed_by_the_next(
-    url: str, directory: Path, backup: Backup, program: MakeProgram, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_pg_dump_ends_with_a_killed_run_and_the_next_one_cleans_up(
+    url: str, directory: Path, backup: Backup, program: MakeProgram, tmp_path: Path, number: signal.Signals
 ) -> None:
     pid_file = tmp_path / "pid"
     hanging = program(f"""
+        import signal
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         print("PGDMP half of a dump", flush=True)
         with open({str(pid_file)!r} + ".new", "w") as file:
             file.write(str(os.getpid()))
@@ -258,18 +264,36 @@ def test_what_a_killed_run_left_is_removed_by_the_next(
     """)
     with subprocess.Popen(_command(directory, hanging), env=_environment(url)) as killed:
         orphan = psutil.Process(int(_wait_for(pid_file, killed)))
-        killed.kill()
+        killed.send_signal(number)
     orphan_digest = next(path for path in directory.iterdir() if path.suffix == ".partial").name[1:-8] + ".sha256"
     (directory / orphan_digest).write_text("a digest whose dump was never published")
     try:
-        # The killed run's pg_dump is still at work, so it is not yet the next run's turn.
-        with pytest.raises(BackupAlreadyRunningError):
-            backup()
+        _, alive = psutil.wait_procs([orphan], timeout=30)
+        assert alive == []
     finally:
-        orphan.send_signal(signal.SIGKILL)
-    psutil.wait_procs([orphan])
+        with suppress(psutil.NoSuchProcess):
+            orphan.kill()
     assert any(name.endswith(".partial") for name in _names(directory))
 
     made = backup()
 
     assert _names(directory) == {LOCK_NAME, made.path.name, f"{made.path.name}.sha256"}
+
+
+def test_pg_dump_ends_when_the_run_is_interrupted(
+    url: str, directory: Path, program: MakeProgram, tmp_path: Path
+) -> None:
+    """A time limit raises an exception in the middle of the run, as Ctrl-C does."""
+    pid_file = tmp_path / "pid"
+    hanging = program(f"""
+        with open({str(pid_file)!r} + ".new", "w") as file:
+            file.write(str(os.getpid()))
+        os.rename({str(pid_file)!r} + ".new", {str(pid_file)!r})
+        time.sleep(600)
+    """)
+    with subprocess.Popen(_command(directory, hanging), env=_environment(url), stderr=subprocess.PIPE) as interrupted:
+        child = psutil.Process(int(_wait_for(pid_file, interrupted)))
+        interrupted.send_signal(signal.SIGINT)
+        interrupted.communicate()
+    assert not child.is_running()
+    assert _names(directory) == {LOCK_NAME}

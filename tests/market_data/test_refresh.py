@@ -1,7 +1,7 @@
 import datetime as dt
 import pickle
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
@@ -17,6 +17,11 @@ from packages.domain.market_data.timeframes import bar_length
 
 NOW = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
 FIRST = dt.datetime(2026, 2, 27, tzinfo=dt.UTC)
+
+
+def clock(since: dt.timedelta = dt.timedelta(0)) -> Callable[[], dt.datetime]:
+    """A clock that stands still, `since` after NOW."""
+    return lambda: NOW + since
 
 
 class GridProvider:
@@ -61,9 +66,9 @@ def rows(sessions: sessionmaker[Session]) -> dict[tuple[str, str], Subscription]
 def test_each_run_asks_for_what_came_since_the_last_stored_bar(sessions: sessionmaker[Session]) -> None:
     subscribe(sessions, ("ACME", "1d"), ("ACME", "1h"))
     provider = GridProvider()
-    first = refresh_active_subscriptions(sessions, provider=provider, now=NOW)
+    first = refresh_active_subscriptions(sessions, provider=provider, now=clock())
     assert [(outcome.timeframe, outcome.bars) for outcome in first.outcomes] == [("1d", 3), ("1h", 72)]
-    second = refresh_active_subscriptions(sessions, provider=provider, now=NOW + dt.timedelta(hours=1))
+    second = refresh_active_subscriptions(sessions, provider=provider, now=clock(dt.timedelta(hours=1)))
     assert [outcome.bars for outcome in second.outcomes] == [0, 1]
     assert provider.asked[2:] == [
         ("ACME", "1d", NOW - dt.timedelta(days=1)),
@@ -77,7 +82,7 @@ def test_each_run_asks_for_what_came_since_the_last_stored_bar(sessions: session
 def test_a_failing_symbol_does_not_stop_the_others(sessions: sessionmaker[Session]) -> None:
     subscribe(sessions, ("AAA", "1d"), ("BBB", "1d"))
     failing = {"AAA": ProviderRefusedError("stub: not in the plan", provider="stub", symbol="AAA")}
-    result = refresh_active_subscriptions(sessions, provider=GridProvider(failing), now=NOW)
+    result = refresh_active_subscriptions(sessions, provider=GridProvider(failing), now=clock())
     assert result.bars == 3
     assert [(outcome.symbol, outcome.error) for outcome in result.failed] == [("AAA", "stub: not in the plan")]
     bad, good = rows(sessions)["AAA", "1d"], rows(sessions)["BBB", "1d"]
@@ -90,24 +95,24 @@ def test_a_failing_symbol_does_not_stop_the_others(sessions: sessionmaker[Sessio
 def test_a_good_refresh_clears_the_error(sessions: sessionmaker[Session]) -> None:
     subscribe(sessions, ("AAA", "1d"), ("BBB", "1d"))
     failing = {"AAA": ProviderUnavailableError("stub: status 503", provider="stub", symbol="AAA")}
-    refresh_active_subscriptions(sessions, provider=GridProvider(failing), now=NOW)
-    refresh_active_subscriptions(sessions, provider=GridProvider(), now=NOW + dt.timedelta(seconds=1))
+    refresh_active_subscriptions(sessions, provider=GridProvider(failing), now=clock())
+    refresh_active_subscriptions(sessions, provider=GridProvider(), now=clock(dt.timedelta(seconds=1)))
     assert rows(sessions)["AAA", "1d"].last_error is None
     assert rows(sessions)["AAA", "1d"].last_refreshed_at == NOW + dt.timedelta(seconds=1)
 
 
 def test_a_late_success_does_not_turn_the_time_back(sessions: sessionmaker[Session]) -> None:
     subscribe(sessions, ("AAA", "1d"))
-    for now in (NOW, NOW - dt.timedelta(seconds=1)):
-        refresh_active_subscriptions(sessions, provider=GridProvider(), now=now)
+    for since in (dt.timedelta(0), -dt.timedelta(seconds=1)):
+        refresh_active_subscriptions(sessions, provider=GridProvider(), now=clock(since))
     assert rows(sessions)["AAA", "1d"].last_refreshed_at == NOW
 
 
 def test_a_late_failure_does_not_hide_a_newer_good_refresh(sessions: sessionmaker[Session]) -> None:
     subscribe(sessions, ("AAA", "1d"), ("BBB", "1d"))
-    refresh_active_subscriptions(sessions, provider=GridProvider(), now=NOW)
+    refresh_active_subscriptions(sessions, provider=GridProvider(), now=clock())
     failing = {"AAA": ProviderUnavailableError("stub: status 503", provider="stub", symbol="AAA")}
-    refresh_active_subscriptions(sessions, provider=GridProvider(failing), now=NOW - dt.timedelta(seconds=1))
+    refresh_active_subscriptions(sessions, provider=GridProvider(failing), now=clock(-dt.timedelta(seconds=1)))
     assert rows(sessions)["AAA", "1d"].last_error is None
     assert rows(sessions)["AAA", "1d"].last_refreshed_at == NOW
 
@@ -125,7 +130,7 @@ def test_all_failing_is_a_failure(sessions: sessionmaker[Session], second: Excep
     with pytest.raises(
         RefreshFailedError, match="all 2 active subscriptions failed; the first, AAA 1d: stub"
     ) as caught:
-        refresh_active_subscriptions(sessions, provider=GridProvider(failing), now=NOW)
+        refresh_active_subscriptions(sessions, provider=GridProvider(failing), now=clock())
     assert caught.value.retryable is retryable
     copy = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own bytes
     assert (str(copy), copy.result) == (str(caught.value), caught.value.result)
@@ -137,16 +142,69 @@ def test_a_crash_of_the_provider_is_kept_without_its_text(
 ) -> None:
     subscribe(sessions, ("AAA", "1d"), ("BBB", "1d"))
     failing: dict[str, Exception] = {"AAA": RuntimeError("key=topsecret")}
-    result = refresh_active_subscriptions(sessions, provider=GridProvider(failing), now=NOW)
+    result = refresh_active_subscriptions(sessions, provider=GridProvider(failing), now=clock())
     assert result.bars == 3
     assert rows(sessions)["AAA", "1d"].last_error == "unexpected RuntimeError of the provider"
     assert "market_data_provider_crashed" in caplog.messages
 
 
+class StoppedError(Exception):
+    """What a caller ends a run with, as a time limit of a queue does."""
+
+
+def test_an_interrupt_is_no_failure_of_the_provider(sessions: sessionmaker[Session]) -> None:
+    subscribe(sessions, ("AAA", "1d"), ("BBB", "1d"))
+    provider = GridProvider({"AAA": StoppedError()})
+    with pytest.raises(StoppedError):
+        refresh_active_subscriptions(sessions, provider=provider, now=clock(), interrupts=(StoppedError,))
+    assert [symbol for symbol, _, _ in provider.asked] == ["AAA"]
+    assert rows(sessions)["AAA", "1d"].last_error is None
+
+
+def test_what_one_run_has_no_time_for_is_the_first_of_the_next(sessions: sessionmaker[Session]) -> None:
+    subscribe(sessions, ("AAA", "1d"), ("BBB", "1d"), ("CCC", "1d"), ("DDD", "1d"))
+    failing = {"AAA": ProviderUnavailableError("stub: time-out", provider="stub", symbol="AAA")}
+
+    def run(hour: int) -> tuple[list[str], int]:
+        # Readings: one at the start, then one before each subscription, a minute apart.
+        readings = iter(range(10))
+        provider = GridProvider(failing)
+        result = refresh_active_subscriptions(
+            sessions,
+            provider=provider,
+            now=lambda: NOW + dt.timedelta(hours=hour, minutes=next(readings)),
+            run_for=dt.timedelta(minutes=3),
+        )
+        return [symbol for symbol, _, _ in provider.asked], result.left
+
+    assert run(0) == (["AAA", "BBB"], 2)
+    assert run(1) == (["CCC", "DDD"], 2)
+    assert run(2) == (["BBB", "CCC"], 2)
+    assert run(3) == (["DDD", "BBB"], 2)
+
+
+def test_time_that_runs_out_while_all_fail_is_told(sessions: sessionmaker[Session]) -> None:
+    subscribe(sessions, ("AAA", "1d"), ("BBB", "1d"))
+    readings = iter(range(3))
+    failing = {"AAA": ProviderUnavailableError("stub: time-out", provider="stub", symbol="AAA")}
+    with pytest.raises(RefreshFailedError, match="all 1 active subscriptions failed and 1 were not reached; the first"):
+        refresh_active_subscriptions(
+            sessions,
+            provider=GridProvider(failing),
+            now=lambda: NOW + dt.timedelta(minutes=next(readings)),
+            run_for=dt.timedelta(minutes=2),
+        )
+
+
+def test_no_time_at_all_is_refused(sessions: sessionmaker[Session]) -> None:
+    with pytest.raises(ValueError, match="run_for must be above 0"):
+        refresh_active_subscriptions(sessions, provider=GridProvider(), now=clock(), run_for=dt.timedelta(0))
+
+
 def test_only_active_subscriptions_are_asked_for_and_none_is_no_failure(sessions: sessionmaker[Session]) -> None:
     subscribe(sessions, ("AAA", "1d"), is_active=False)
     provider = GridProvider()
-    assert refresh_active_subscriptions(sessions, provider=provider, now=NOW).outcomes == ()
+    assert refresh_active_subscriptions(sessions, provider=provider, now=clock()).outcomes == ()
     assert provider.asked == []
 
 
@@ -154,7 +212,7 @@ def test_two_refreshes_at_once_store_each_bar_once(sessions: sessionmaker[Sessio
     subscribe(sessions, ("AAA", "1h"), ("BBB", "1h"))
     provider = GridProvider(meet=threading.Barrier(2))
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(refresh_active_subscriptions, sessions, provider=provider, now=NOW) for _ in range(2)]
+        runs = [pool.submit(refresh_active_subscriptions, sessions, provider=provider, now=clock()) for _ in range(2)]
         results = [run.result(timeout=60) for run in runs]
     assert all(result.failed == () for result in results)
     assert sum(result.bars for result in results) == 144

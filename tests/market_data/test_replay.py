@@ -25,7 +25,7 @@ ANCHOR = dt.datetime(2026, 11, 22, 9, tzinfo=dt.UTC)
     ],
 )
 def test_the_replay_runs_from_its_start_a_day_in_ten_seconds(elapsed: dt.timedelta, expected: dt.datetime) -> None:
-    assert ReplayClock(anchor=ANCHOR).replay_now(ANCHOR + elapsed) == expected
+    assert ReplayClock(anchor=ANCHOR, speed=8640).replay_now(ANCHOR + elapsed) == expected
 
 
 @given(
@@ -47,7 +47,7 @@ def test_a_speed_must_be_finite_and_above_0(speed: float) -> None:
 
 def test_a_naive_anchor_is_refused() -> None:
     with pytest.raises(ValueError, match="anchor must carry a time zone"):
-        ReplayClock(anchor=ANCHOR.replace(tzinfo=None))
+        ReplayClock(anchor=ANCHOR.replace(tzinfo=None), speed=8640)
 
 
 def test_the_first_anchor_stays(tmp_path: Path) -> None:

@@ -249,12 +249,15 @@ def test_a_url_that_cannot_be_used_can_still_be_mended(url: str) -> None:
     assert TOKEN not in str(caught.value)
 
 
-def test_an_unknown_channel_and_an_empty_message_are_refused_for_good() -> None:
-    sender = sender_of(email=mail_url(1))
-    with pytest.raises(PermanentSendError, match="channel 'pager' is not configured; there are: email"):
+@pytest.mark.parametrize(("sender", "known"), [(sender_of(email=mail_url(1)), "email"), (sender_of(), "none")])
+def test_a_channel_that_is_not_there_can_still_be_added(sender: AppriseSender, known: str) -> None:
+    with pytest.raises(TransientSendError, match=f"channel 'pager' is not configured; there are: {known}"):
         send(sender, "pager")
+
+
+def test_an_empty_message_is_refused_for_good() -> None:
     with pytest.raises(PermanentSendError, match="neither subject nor body"):
-        send(sender, "email", subject=" ", body="\n")
+        send(sender_of(email=mail_url(1)), "email", subject=" ", body="\n")
 
 
 def test_channels_are_checked_and_keep_their_secrets() -> None:
@@ -272,15 +275,8 @@ def test_the_outbox_reaches_the_mailbox(engine: Engine, sink: SmtpSink, mailbox:
     sessions = sessionmaker(engine)
     with sessions() as session, session.begin():
         for key, recipient in (("good", "ann@example.com"), ("bad", "not an address")):
-            enqueue(
-                session,
-                idempotency_key=key,
-                channel="email",
-                recipient=recipient,
-                subject=f"The {key} one",
-                body="text",
-                now=now,
-            )
+            text = {"subject": f"The {key} one", "body": "text"}
+            enqueue(session, idempotency_key=key, channel="email", recipient=recipient, now=now, **text)
     result = dispatch_pending(
         sessions,
         sender=sender_of(email=mail_url(sink.port)),

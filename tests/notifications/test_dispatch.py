@@ -89,6 +89,7 @@ def dispatch(
     *,
     batch_size: int = 100,
     max_attempts: int = 3,
+    interrupts: tuple[type[BaseException], ...] = (),
 ) -> DispatchResult:
     return dispatch_pending(
         sessions,
@@ -99,6 +100,7 @@ def dispatch(
         backoff_base=BASE,
         backoff_cap=CAP,
         claim_for=CLAIM,
+        interrupts=interrupts,
     )
 
 
@@ -170,9 +172,9 @@ def test_a_later_success_clears_the_error(sessions: sessionmaker[Session], clock
 
 def test_a_permanent_failure_is_dead_at_once(sessions: sessionmaker[Session], clock: Clock) -> None:
     put(sessions)
-    sender = KeepingSender(fail_with(PermanentSendError("no such channel", channel="email")))
+    sender = KeepingSender(fail_with(PermanentSendError("not an address", channel="email")))
     assert dispatch(sessions, sender, clock) == DispatchResult(sent=0, retried=0, dead=1)
-    assert (row(sessions).status, row(sessions).attempts, row(sessions).last_error) == ("dead", 1, "no such channel")
+    assert (row(sessions).status, row(sessions).attempts, row(sessions).last_error) == ("dead", 1, "not an address")
 
 
 def test_one_bad_message_does_not_stop_the_others(
@@ -187,6 +189,20 @@ def test_one_bad_message_does_not_stop_the_others(
     assert dispatch(sessions, KeepingSender(act), clock) == DispatchResult(sent=2, retried=1, dead=0)
     assert row(sessions, "k1").last_error == "unexpected RuntimeError of the sender"
     assert "notification_sender_crashed" in caplog.messages
+
+
+class StoppedError(Exception):
+    """What a caller ends a run with, as a time limit of a queue does."""
+
+
+def test_an_interrupt_is_no_failure_of_the_message(sessions: sessionmaker[Session], clock: Clock) -> None:
+    put(sessions, 2)
+    sender = KeepingSender(fail_with(StoppedError()))
+    with pytest.raises(StoppedError):
+        dispatch(sessions, sender, clock, interrupts=(StoppedError,))
+    assert sender.keys == ["k0"]
+    # As after a kill: the claim runs out, and the message is sent again.
+    assert (row(sessions).status, row(sessions).last_error) == ("pending", None)
 
 
 def test_dispatchers_at_once_send_each_message_once(sessions: sessionmaker[Session], clock: Clock) -> None:

@@ -1,38 +1,27 @@
 """What one run decides and writes: each outcome, on a real database."""
 
-import datetime as dt
-import logging
 from decimal import Decimal
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from packages.domain.notifications.models import Notification
-from packages.domain.paper_trading.models import Deployment, Order, Strategy
-from packages.domain.paper_trading.run_deployment import run_deployment
 from packages.domain.paper_trading.run_outcome import RunOutcome
 from packages.domain.trade_approval.models import TradeApproval
-from packages.domain.trade_approval.request import request_approval
 from tests.paper_trading.trading_world import (
-    FEE_RATE,
     NOW,
     VALID_FOR,
     add_deployment,
-    add_strategy,
     add_user,
     bar_at,
+    deployment_of,
     fills_of,
     orders_of,
     position_of,
     run_on,
     store_closes,
 )
-
-
-def deployment_of(session: Session, deployment_id: int) -> Deployment:
-    return session.get_one(Deployment, deployment_id, populate_existing=True)
 
 
 def test_a_buy_and_a_sale_write_order_fill_position_and_cash(engine: sa.Engine) -> None:
@@ -201,93 +190,3 @@ def test_an_order_at_the_limit_needs_no_approval(engine: sa.Engine) -> None:
         store_closes(session, [8, 10])
         deployment_id = add_deployment(session, order_limit=Decimal(500))
         assert run_on(session, deployment_id, 1).outcome is RunOutcome.TRADED
-
-
-@pytest.mark.parametrize(
-    ("kind", "parameters", "error"),
-    [
-        ("astrology", {"sign": "leo"}, "strategy kind 'astrology' is not known; allowed: moving_average_cross"),
-        ("mean_reversion", {"window_bars": 1}, "strategy mean_reversion: parameter 'window_bars' is 1; allowed"),
-    ],
-)
-def test_bad_parameters_are_shown_settle_the_bar_and_can_be_mended(
-    engine: sa.Engine, caplog: pytest.LogCaptureFixture, kind: str, parameters: dict[str, Any], error: str
-) -> None:
-    with Session(engine) as session, session.begin():
-        store_closes(session, [8, 10, 12])
-        strategy_id = add_strategy(session, kind, parameters)
-        deployment_id = add_deployment(session, strategy_id=strategy_id)
-    with caplog.at_level(logging.INFO), Session(engine) as session, session.begin():
-        assert run_on(session, deployment_id, 1).outcome is RunOutcome.STRATEGY_FAILED
-        deployment = deployment_of(session, deployment_id)
-        assert deployment.status == "running"
-        assert deployment.last_bar_at == bar_at(1)
-        assert deployment.last_error is not None
-        assert deployment.last_error.startswith(error)
-    (record,) = [each for each in caplog.records if each.message == "paper_trading.deployment_run"]
-    assert (record.levelno, record.__dict__["outcome"]) == (logging.WARNING, "strategy_failed")
-    with Session(engine) as session, session.begin():
-        strategy = session.get_one(Strategy, strategy_id)
-        strategy.kind = "moving_average_cross"
-        strategy.parameters = {"fast_bars": 1, "slow_bars": 2, "position_fraction": 1}
-        session.flush()
-        assert run_on(session, deployment_id, 2).outcome is RunOutcome.TRADED
-        assert deployment_of(session, deployment_id).last_error is None
-
-
-def test_a_price_below_zero_is_the_deployments_error_not_the_tasks(engine: sa.Engine) -> None:
-    with Session(engine) as session, session.begin():
-        store_closes(session, [-40, -37])
-        deployment_id = add_deployment(session)
-        result = run_on(session, deployment_id, 1)
-        assert result.outcome is RunOutcome.STRATEGY_FAILED
-        assert "a price of -37" in result.reason
-        assert deployment_of(session, deployment_id).last_error == result.reason
-
-
-def test_a_question_that_cannot_be_asked_leaves_no_order(engine: sa.Engine) -> None:
-    class RefusedError(Exception):
-        pass
-
-    def refuse(session: Session, **_: object) -> None:
-        assert session.scalars(sa.select(Order.status)).one() == "pending_approval"
-        raise RefusedError
-
-    with Session(engine) as session, session.begin():
-        store_closes(session, [8, 10])
-        deployment_id = add_deployment(session, order_limit=Decimal(1))
-    with pytest.raises(RefusedError), Session(engine) as session, session.begin():
-        run_deployment(
-            session,
-            deployment_id=deployment_id,
-            bar_opened_at=bar_at(1),
-            now=NOW,
-            fee_rate=FEE_RATE,
-            approval_valid_for=VALID_FOR,
-            ask_approval=refuse,
-        )
-    with Session(engine) as session:
-        assert orders_of(session, deployment_id) == []
-        assert deployment_of(session, deployment_id).last_bar_at is None
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"fee_rate": Decimal(1)}, "fee_rate must lie in"),
-        ({"approval_valid_for": dt.timedelta(0)}, "approval_valid_for must be above 0"),
-        ({"now": NOW.replace(tzinfo=None)}, "must carry a time zone"),
-        ({"bar_opened_at": NOW.replace(tzinfo=None)}, "must carry a time zone"),
-    ],
-)
-def test_terms_out_of_range_are_refused(engine: sa.Engine, changed: dict[str, Any], message: str) -> None:
-    terms: dict[str, Any] = {
-        "deployment_id": 1,
-        "bar_opened_at": NOW,
-        "now": NOW,
-        "fee_rate": FEE_RATE,
-        "approval_valid_for": VALID_FOR,
-        "ask_approval": request_approval,
-    }
-    with Session(engine) as session, pytest.raises(ValueError, match=message):
-        run_deployment(session, **{**terms, **changed})

@@ -87,6 +87,10 @@ def run_on(session: Session, deployment_id: int, index: int, *, now: dt.datetime
     )
 
 
+def deployment_of(session: Session, deployment_id: int) -> Deployment:
+    return session.get_one(Deployment, deployment_id, populate_existing=True)
+
+
 def orders_of(session: Session, deployment_id: int) -> list[Order]:
     return list(session.scalars(sa.select(Order).where(Order.deployment_id == deployment_id).order_by(Order.id)))
 

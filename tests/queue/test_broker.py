@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery
 from kombu import Connection, Queue
 
@@ -62,6 +63,17 @@ def test_what_a_killed_worker_held_goes_back(redis_url: str) -> None:
         assert restore_unacknowledged(connection, ["maintenance"]) == 0
         assert restore_unacknowledged(connection, ["backtest", "stress"]) == 1
         assert taken(connection, "backtest") == ["x"]
+
+
+def test_what_is_no_message_does_not_stand_in_the_way(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client, Connection(redis_url) as connection:
+        for tag, content in (("1", "{"), ("2", "7"), ("3", "[]"), ("4", '[{}, "", ["maintenance"]]')):
+            client.hset("unacked", tag, content)
+        put(connection, "maintenance", "a")
+        hold(redis_url, "maintenance", 1)
+        assert restore_unacknowledged(connection, ["maintenance"]) == 1
+        assert taken(connection, "maintenance") == ["a"]
+        assert client.hlen("unacked") == 4
 
 
 def test_another_broker_gives_back_by_itself() -> None:

@@ -1,7 +1,7 @@
-"""What ends a backtest from outside.
+"""What can go wrong with a backtest job itself; what its strategy or its bars raise comes as it is.
 
 BacktestError(job_id)
-├── BacktestNotQueuedError(status)
+├── UnknownBacktestError
 └── BacktestLostError
 """
 
@@ -14,17 +14,15 @@ class BacktestError(Exception):
         self.job_id = job_id
 
 
-class BacktestNotQueuedError(BacktestError):
-    """The job cannot be started: it is not there (`status` is None), or another run has started it."""
+class UnknownBacktestError(BacktestError):
+    """There is no such job."""
 
-    def __init__(self, *, job_id: int, status: str | None) -> None:
-        found = "is not there" if status is None else f"is {status}"
-        super().__init__(f"backtest job {job_id} {found}; only a queued one can be started", job_id=job_id)
-        self.status = status
+    def __init__(self, *, job_id: int) -> None:
+        super().__init__(f"backtest job {job_id} is not there", job_id=job_id)
 
 
 class BacktestLostError(BacktestError):
-    """The job is no longer this run's: it was failed as stale, and perhaps started anew, while this run went on."""
+    """The job is no longer this run's: it was failed as stale or taken over by another run, while this one went on."""
 
     def __init__(self, *, job_id: int) -> None:
         super().__init__(f"backtest job {job_id} is no longer this run's; its work is dropped", job_id=job_id)

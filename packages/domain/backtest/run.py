@@ -1,35 +1,38 @@
-"""Runs one backtest job from start to end, and reports in while it runs. Never revives or retries a job.
+"""Runs one claimed backtest job to its end, and reports in while it runs. Never claims and never retries a job.
 
-    queued --claim--> running --result--> succeeded
-                         |---exception--> failed (by this run)
-                         '---no heartbeat for long--> failed (as stale, by the cleanup)
+    running --result--> succeeded
+       |------exception--> failed (by this run)
+       |------no heartbeat for long--> failed (as stale, by the cleanup)
+       '------no heartbeat for a while--> taken over, when the run's message comes again (see `claim`)
 
-Every write is one guarded update in a transaction of its own: the job must be `running` and carry this run's
-`started_at`. When the guard fails the job has been taken away (`BacktestLostError`), and this run writes nothing
-more. A run that is killed leaves a running job without a heartbeat, which the cleanup of stale jobs fails.
+Every write is guarded by the claim, in a transaction of its own. When the guard fails the job has been taken away
+(`BacktestLostError`), and this run writes nothing more.
+
+The bars are read in chunks, so memory does not grow with their number. A bar that is stored behind the one that was
+the newest at the start does not count.
 """
 
 import datetime as dt
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from packages.domain.backtest.errors import BacktestLostError, BacktestNotQueuedError
+from packages.domain.backtest.claim import Claim, write_claimed
+from packages.domain.backtest.errors import BacktestLostError
 from packages.domain.backtest.models import BacktestJob
 from packages.domain.backtest.simulation import Performance, PerformanceTally, simulate
-from packages.domain.market_data.bars import BarValue, stored_bars
-from packages.domain.paper_trading.decision import plain_bar
+from packages.domain.market_data.bars import BarValue, bar_values, last_opened_at
 from packages.domain.paper_trading.models import Strategy
 from packages.domain.paper_trading.strategies.base import TradingStrategy
 from packages.domain.paper_trading.strategies.registry import make_strategy
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
+BARS_AT_ONCE = 1000
 LONGEST_ERROR_CHARACTERS = 2000
 
 
@@ -41,50 +44,49 @@ class BacktestResult:
     performance: Performance
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """The proof that a job is this run's: nobody else started it at this instant."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Work:
+    """What a job asks for. `until` is the opening of the newest bar at the start; None when there is no bar."""
 
-    job_id: int
-    started_at: dt.datetime
+    strategy: TradingStrategy
+    symbol: str
+    timeframe: str
+    until: dt.datetime | None
 
 
-def run_backtest(  # noqa: PLR0913 - the job, the clock and the terms, all by name
+def run_backtest(
     session_factory: sessionmaker[Session],
     *,
-    job_id: int,
+    claim: Claim,
     now: Callable[[], dt.datetime],
-    heartbeat_every: dt.timedelta,
     initial_cash: Decimal,
     fee_rate: Decimal,
 ) -> BacktestResult:
-    """Run the queued job `job_id` over all stored bars of its symbol and store the result.
+    """Run the claimed job over all stored bars of its symbol and store the result.
 
-    The heartbeat is renewed between two bars once `heartbeat_every` has passed by `now`, the clock. Choose it well
-    below the period after which a job counts as stale.
+    The heartbeat is renewed between two bars once the claim's `heartbeat_every` has passed by `now`, the clock.
 
     Raises:
-        BacktestNotQueuedError: there is no such job, or it has been started before.
-        BacktestLostError: the job was failed or started anew by another meanwhile.
-        Exception: whatever made the run fail, after it was stored as the job's error.
+        BacktestLostError: the job was failed or taken over by another meanwhile.
+        Exception: whatever made the run fail, after it was stored as the job's error. Trying again is in vain: the
+            job has failed, or, when the database is away, cannot be written at all.
     """
-    if heartbeat_every <= dt.timedelta(0):
-        raise ValueError(f"heartbeat_every must be above 0: {heartbeat_every}")
-    claim = _claim(session_factory, job_id, now())
-    logger.info("backtest.started", extra={"backtest": job_id})
+    job_id = claim.job_id
+    log.info("backtest_started", extra={"backtest_id": job_id})
     try:
-        strategy, bars = _load(session_factory, job_id)
+        work = _load(session_factory, job_id)
         tally = PerformanceTally(initial_cash=initial_cash)
         reported_at = claim.started_at
-        for step in simulate(strategy, bars=bars, initial_cash=initial_cash, fee_rate=fee_rate):
+        bars = _bars(session_factory, work)
+        for step in simulate(work.strategy, bars=bars, initial_cash=initial_cash, fee_rate=fee_rate):
             tally.add(step)
             instant = now()
-            if instant - reported_at >= heartbeat_every:
-                _write(session_factory, claim, heartbeat_at=instant)
+            if instant - reported_at >= claim.heartbeat_every:
+                write_claimed(session_factory, claim, heartbeat_at=instant)
                 reported_at = instant
         performance = tally.performance()
         instant = now()
-        _write(
+        write_claimed(
             session_factory,
             claim,
             status="succeeded",
@@ -93,64 +95,56 @@ def run_backtest(  # noqa: PLR0913 - the job, the clock and the terms, all by na
             result=_as_json(performance),
         )
     except BacktestLostError:
-        logger.warning("backtest.lost", extra={"backtest": job_id})
+        log.warning("backtest_lost", extra={"backtest_id": job_id})
         raise
     except Exception as error:
         _store_failure(session_factory, claim, error, now())
         raise
-    logger.info("backtest.succeeded", extra={"backtest": job_id, "bars": performance.bars})
+    log.info("backtest_succeeded", extra={"backtest_id": job_id, "bars": performance.bars})
     return BacktestResult(job_id=job_id, performance=performance)
 
 
-def _claim(session_factory: sessionmaker[Session], job_id: int, instant: dt.datetime) -> _Claim:
-    with session_factory.begin() as session:
-        claimed = session.scalar(
-            update(BacktestJob)
-            .where(BacktestJob.id == job_id, BacktestJob.status == "queued")
-            .values(status="running", started_at=instant, heartbeat_at=instant)
-            .returning(BacktestJob.id)
-        )
-        if claimed is None:
-            status = session.scalar(select(BacktestJob.status).where(BacktestJob.id == job_id))
-            raise BacktestNotQueuedError(job_id=job_id, status=status)
-    return _Claim(job_id, instant)
-
-
-def _load(session_factory: sessionmaker[Session], job_id: int) -> tuple[TradingStrategy, list[BarValue]]:
+def _load(session_factory: sessionmaker[Session], job_id: int) -> _Work:
     with session_factory.begin() as session:
         job = session.get_one(BacktestJob, job_id)
         stored = session.get_one(Strategy, job.strategy_id)
-        strategy = make_strategy(stored.kind, stored.parameters)
-        rows = stored_bars(session, symbol=job.symbol, timeframe=job.timeframe)
-        return strategy, [plain_bar(row) for row in rows]
-
-
-def _write(session_factory: sessionmaker[Session], claim: _Claim, **columns: Any) -> None:  # noqa: ANN401 - column values
-    with session_factory.begin() as session:
-        written = session.scalar(
-            update(BacktestJob)
-            .where(
-                BacktestJob.id == claim.job_id,
-                BacktestJob.status == "running",
-                BacktestJob.started_at == claim.started_at,
-            )
-            .values(**columns)
-            .returning(BacktestJob.id)
+        return _Work(
+            strategy=make_strategy(stored.kind, stored.parameters),
+            symbol=job.symbol,
+            timeframe=job.timeframe,
+            until=last_opened_at(session, symbol=job.symbol, timeframe=job.timeframe),
         )
-    if written is None:
-        raise BacktestLostError(job_id=claim.job_id)
+
+
+def _bars(session_factory: sessionmaker[Session], work: _Work) -> Iterator[BarValue]:
+    """The bars, oldest first. No transaction is open between two chunks, so a long run holds none open."""
+    after: dt.datetime | None = None
+    while work.until is not None and (after is None or after < work.until):
+        with session_factory.begin() as session:
+            chunk = bar_values(
+                session,
+                symbol=work.symbol,
+                timeframe=work.timeframe,
+                after=after,
+                until=work.until,
+                limit=BARS_AT_ONCE,
+            )
+        if not chunk:
+            return
+        yield from chunk
+        after = chunk[-1].opened_at
 
 
 def _store_failure(
-    session_factory: sessionmaker[Session], claim: _Claim, error: Exception, instant: dt.datetime
+    session_factory: sessionmaker[Session], claim: Claim, error: Exception, instant: dt.datetime
 ) -> None:
     """Best effort: the run's own error matters more, and a job left running is found by the cleanup."""
-    logger.error("backtest.failed", extra={"backtest": claim.job_id, "error": type(error).__name__})
+    log.error("backtest_failed", extra={"backtest_id": claim.job_id, "error": type(error).__name__})
     text = f"{type(error).__name__}: {error}"[:LONGEST_ERROR_CHARACTERS]
     try:
-        _write(session_factory, claim, status="failed", finished_at=instant, error=text)
+        write_claimed(session_factory, claim, status="failed", finished_at=instant, error=text)
     except Exception:
-        logger.exception("backtest.failure_not_stored", extra={"backtest": claim.job_id})
+        log.exception("backtest_failure_not_stored", extra={"backtest_id": claim.job_id})
 
 
 def _as_json(performance: Performance) -> dict[str, Any]:

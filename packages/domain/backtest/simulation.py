@@ -3,7 +3,8 @@
 Differs from paper trading in one thing: nobody is asked to approve a large order.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from decimal import localcontext as decimal_context
@@ -42,19 +43,22 @@ class Performance:
 
 
 def simulate(
-    strategy: TradingStrategy, *, bars: Sequence[BarValue], initial_cash: Decimal, fee_rate: Decimal
+    strategy: TradingStrategy, *, bars: Iterable[BarValue], initial_cash: Decimal, fee_rate: Decimal
 ) -> Iterator[Step]:
     """Decide on each of `bars` (oldest first) with none of the later ones known; orders fill at that bar's close.
 
-    Lazy: the caller may do other work between two bars, or stop. `fee_rate` is in [0, 1).
+    Lazy: the caller may do other work between two bars, or stop; only the strategy's newest `warm_up_bars` are kept.
+    `fee_rate` is in [0, 1).
 
     Raises:
         UnusablePriceError: a trade is wanted at a close that is not above zero.
     """
     portfolio = Portfolio(cash=initial_cash)
-    for index, bar in enumerate(bars):
-        known = bars[max(0, index + 1 - strategy.warm_up_bars) : index + 1]
-        order = decide_trade(strategy, bars=known, portfolio=portfolio, fee_rate=fee_rate).order
+    known: deque[BarValue] = deque(maxlen=strategy.warm_up_bars)
+    for bar in bars:
+        known.append(bar)
+        # Strategies slice what they are given, which a deque cannot.
+        order = decide_trade(strategy, bars=tuple(known), portfolio=portfolio, fee_rate=fee_rate).order
         execution = None
         if order is not None:
             execution = execute(portfolio, side=order.side, quantity=order.quantity, price=bar.close, fee_rate=fee_rate)

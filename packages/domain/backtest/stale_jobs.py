@@ -16,30 +16,24 @@ from sqlalchemy.orm import Session
 
 from packages.domain.backtest.models import BacktestJob
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
-def fail_stale_backtest_jobs(
-    session: Session, *, now: datetime, stale_after: timedelta, limit: int | None = None
-) -> list[int]:
+def fail_stale_backtest_jobs(session: Session, *, now: datetime, stale_after: timedelta) -> list[int]:
     """Fail the running jobs whose last sign of life is more than `stale_after` before `now`.
 
-    The last sign of life is the heartbeat, else the start, else the creation. At most `limit` jobs, lowest
-    id first; None means all. Returns the ids, ascending. The caller commits.
+    The last sign of life is the heartbeat, else the start, else the creation. Returns the ids, ascending. The
+    caller commits.
 
     Raises:
-        ValueError: `stale_after` or `limit` is not positive.
+        ValueError: `stale_after` is not positive.
     """
     if stale_after <= timedelta(0):
         raise ValueError(f"stale_after is {stale_after}; it must be positive.")
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}; it must be at least 1, or None for no limit.")
     last_seen_at = func.coalesce(BacktestJob.heartbeat_at, BacktestJob.started_at, BacktestJob.created_at)
     is_stale = (BacktestJob.status == "running", last_seen_at < now - stale_after)
     # Locking in the order of the ids keeps two sweeps from a deadlock. A lock that another holds is waited for.
-    locked = (
-        select(BacktestJob.id).where(*is_stale).order_by(BacktestJob.id).limit(limit).with_for_update().cte("stale")
-    )
+    locked = select(BacktestJob.id).where(*is_stale).order_by(BacktestJob.id).with_for_update().cte("stale")
     statement = (
         update(BacktestJob)
         .where(BacktestJob.id == locked.c.id, *is_stale)
@@ -50,8 +44,9 @@ def fail_stale_backtest_jobs(
     )
     failed = sorted(session.scalars(statement))
     if failed:
-        _log.warning(
-            "backtest_jobs_failed_as_stale", extra={"job_ids": failed, "stale_after_s": stale_after.total_seconds()}
+        log.warning(
+            "backtest_jobs_failed_as_stale",
+            extra={"backtest_ids": failed, "stale_after_s": stale_after.total_seconds()},
         )
     return failed
 

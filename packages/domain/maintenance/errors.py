@@ -1,12 +1,12 @@
 """What can go wrong in the maintenance jobs.
 
 MaintenanceError
-    OutputPathError         the directory for the files cannot be used
-    BackupError
-        BackupAlreadyRunningError    another backup of the same database or into the same directory is at work
-        ServerTooNewError            the server is newer than the pg_dump at hand
-        BackupFailedError            pg_dump failed, took too long, or the file could not be written
-    ExportAlreadyRunningError    another export into the same directory is at work
+├── OutputPathError(path, problem, allowed)
+├── BackupError
+│   ├── BackupAlreadyRunningError(lock)
+│   ├── ServerTooNewError(server_major, pg_dump_major, pg_dump)
+│   └── BackupFailedError(reason, stderr_tail)
+└── ExportAlreadyRunningError(lock_file)
 """
 
 from pathlib import Path

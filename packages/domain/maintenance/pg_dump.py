@@ -16,9 +16,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 
+from packages.domain.maintenance.bound_process import bound_command
 from packages.domain.maintenance.errors import BackupFailedError, ServerTooNewError
 
 _SERVICE: Final = "minsy_backup"
@@ -46,21 +46,13 @@ class ConnectionParameters:
         return text.replace(self.password, "***") if self.password else text
 
 
-def connection_parameters(database_url: str) -> ConnectionParameters:
-    """What a `postgresql://`, `postgres://` or `postgresql+psycopg://` URL says.
+def connection_parameters(database: URL) -> ConnectionParameters:
+    """What a URL of the psycopg driver says; it must name a database.
 
     Raises:
-        BackupFailedError: the URL cannot be used; it is not quoted.
+        BackupFailedError: a value of the URL cannot be passed on; it is not quoted.
     """
-    try:
-        url = make_url(database_url)
-    except (ArgumentError, ValueError):
-        # `from None`: the cause may quote a piece of the password.
-        raise BackupFailedError("the database URL cannot be parsed") from None
-    if url.drivername not in {"postgresql", "postgres", "postgresql+psycopg"} or not url.database:
-        raise BackupFailedError("the database URL must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
-    url = url.set(drivername="postgresql+psycopg")
-    _, arguments = url.get_dialect()().create_connect_args(url)
+    _, arguments = database.get_dialect()().create_connect_args(database)
     values = {name: str(value) for name, value in arguments.items() if value is not None}
     password = values.pop("password", None)
     if any("\n" in value or "\r" in value for value in (*values.values(), password or "")):
@@ -129,8 +121,9 @@ def connection_files(directory: Path, parameters: ConnectionParameters) -> Itera
 def run_pg_dump(pg_dump: Path, *, access: Access, output: int, lock: int, timeout: timedelta) -> None:
     """Dump the database in the custom format into the open file `output`, which must be seekable and empty.
 
-    The process keeps `lock` open: should this one be killed, the lock lasts until pg_dump has ended as well. It
-    has a session of its own, so that a Ctrl-C for a graceful stop does not end it.
+    It ends with this process, also when this one is killed (on Linux). It keeps `lock` open: wherever it does live
+    longer, the lock lasts until it has ended as well. It has a session of its own, so that a Ctrl-C for a graceful
+    stop does not end it.
 
     Raises:
         BackupFailedError: it fails, or takes longer than `timeout`. It is gone when this returns or raises.
@@ -143,7 +136,7 @@ def run_pg_dump(pg_dump: Path, *, access: Access, output: int, lock: int, timeou
         f"--dbname=service={_SERVICE}",
     ]
     with subprocess.Popen(
-        command,
+        bound_command(command),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.PIPE,

@@ -3,7 +3,7 @@
 States of a run, and what a crash in each leaves:
 
 1. locked: the lock file of the directory, then an advisory lock of the database for runs on other machines;
-2. dumping: into a hidden partial file, which the next run removes;
+2. dumping: into a hidden partial file, which the next run removes; pg_dump ends with this process;
 3. digest published, dump not yet: a digest without a dump, which the next run removes;
 4. dump published: both files are durable; a reader never sees a dump without its digest;
 5. old backups removed, beyond the number to keep.
@@ -24,6 +24,7 @@ from typing import Final
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from sqlalchemy import URL
 
 from packages.domain.maintenance.backup_files import BackupNames, digest_path, remove_backup
 from packages.domain.maintenance.errors import BackupAlreadyRunningError, BackupFailedError
@@ -49,7 +50,7 @@ _CONNECTION_DIRECTORY_NAME: Final = ".postgres-backup.connection"
 _CONNECT_TIMEOUT_S: Final = 10
 _DUMP_MAGIC: Final = b"PGDMP"
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class BackupResult:
 
 def backup_postgres_full(  # noqa: PLR0913  # each is a setting of its own
     *,
-    database_url: str,
+    database: URL,
     directory: Path,
     retention_count: int,
     pg_dump: Path,
@@ -74,7 +75,7 @@ def backup_postgres_full(  # noqa: PLR0913  # each is a setting of its own
 ) -> BackupResult:
     """Dump the database into the directory and keep the newest `retention_count` of its backups there.
 
-    Files have mode 0600. `timeout` bounds pg_dump alone.
+    `database` is a URL of SQLAlchemy's psycopg driver. Files have mode 0600. `timeout` bounds pg_dump alone.
 
     Raises:
         ValueError: `retention_count` is below 1, or `timeout` not positive.
@@ -90,7 +91,7 @@ def backup_postgres_full(  # noqa: PLR0913  # each is a setting of its own
     if timeout <= timedelta(0):
         raise ValueError(f"timeout is {timeout}; it must be positive.")
     prepare_directory(directory)
-    parameters = connection_parameters(database_url)
+    parameters = connection_parameters(database)
     names = BackupNames(directory, parameters.database)
     dump = names.dump(now)
     with _only_run(directory, parameters) as (lock, server_version_num):
@@ -113,7 +114,7 @@ def backup_postgres_full(  # noqa: PLR0913  # each is a setting of its own
             discard_partial(dump)
         removed = _remove_old(names, retention_count, newest=dump)
     result = BackupResult(dump, size, sha256, time.monotonic() - started, removed)
-    _log.info(
+    log.info(
         "postgres_backup_made",
         extra={"path": str(dump), "bytes": size, "seconds": round(result.seconds, 3), "removed": len(removed)},
     )

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Final
 
@@ -31,21 +31,20 @@ COLUMNS: Final = ("id", "email", "display_name", "is_active", "created_at")
 _LOCK_NAME: Final = ".user_emails.lock"
 _ROWS_AT_ONCE: Final = 2000
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """`rows` counts users, without the header; `exported_at` is the caller's `now`."""
+    """`rows` counts users, without the header."""
 
     path: Path
     rows: int
     bytes: int
     seconds: float
-    exported_at: datetime
 
 
-def export_user_emails_csv(engine: Engine, *, directory: Path, now: datetime) -> ExportResult:
+def export_user_emails_csv(engine: Engine, *, directory: Path) -> ExportResult:
     """Replace `user_emails.csv` in the directory with all users, by id. UTF-8, RFC 4180, instants as RFC 3339 in UTC.
 
     Raises:
@@ -68,8 +67,8 @@ def export_user_emails_csv(engine: Engine, *, directory: Path, now: datetime) ->
             size = path.stat().st_size
         finally:
             discard_partial(path)
-    result = ExportResult(path, rows=rows, bytes=size, seconds=time.monotonic() - started, exported_at=now)
-    _log.info("user_emails_exported", extra={"path": str(path), "rows": rows, "bytes": size})
+    result = ExportResult(path, rows=rows, bytes=size, seconds=time.monotonic() - started)
+    log.info("user_emails_exported", extra={"path": str(path), "rows": rows, "bytes": size})
     return result
 
 

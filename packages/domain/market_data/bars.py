@@ -67,6 +67,17 @@ def stored_bars(
     return list(reversed(newest_first))
 
 
+def bar_values(  # noqa: PLR0913 - a symbol's bars and their bounds, all by name
+    session: Session, *, symbol: str, timeframe: str, after: dt.datetime | None, until: dt.datetime, limit: int
+) -> list[BarValue]:
+    """The oldest `limit` stored bars with `after < opened_at <= until` (`after=None`: from the first), oldest first."""
+    columns = [Bar.__table__.c[name] for name in _COLUMNS]
+    query = select(*columns).where(Bar.symbol == symbol, Bar.timeframe == timeframe, Bar.opened_at <= until)
+    if after is not None:
+        query = query.where(Bar.opened_at > after)
+    return [BarValue(**row._mapping) for row in session.execute(query.order_by(Bar.opened_at).limit(limit))]  # noqa: SLF001 - its public name
+
+
 def last_opened_at(session: Session, *, symbol: str, timeframe: str) -> dt.datetime | None:
     """When the newest stored bar opened; None when there is no bar."""
     return session.scalar(select(func.max(Bar.opened_at)).where(Bar.symbol == symbol, Bar.timeframe == timeframe))

@@ -1,10 +1,10 @@
 """The port through which bars come in, and how it may fail. Knows no provider and stores nothing.
 
-MarketDataError
-|-- UnknownSymbolError          the provider has no such symbol
-|-- UnsupportedTimeframeError   the provider has no bars of this length
-|-- ProviderRefusedError        credentials, plan or request; asking again does not help
-|-- ProviderUnavailableError    time-out, overload, outage; worth another try
+MarketDataError(provider, symbol)
+├── UnknownSymbolError          the provider has no such symbol
+├── UnsupportedTimeframeError   the provider has no bars of this length
+├── ProviderRefusedError        credentials, plan or request; asking again does not help
+└── ProviderUnavailableError    time-out, overload, outage; worth another try
 """
 
 import datetime as dt

@@ -29,7 +29,7 @@ from packages.domain.notifications.claims import (
 )
 from packages.domain.notifications.sender import PermanentSendError, Sender, TransientSendError
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Outcome = Literal["sent", "retried", "dead", "overtaken"]
 
@@ -49,6 +49,7 @@ class _Policy:
     max_attempts: int
     backoff_base: dt.timedelta
     backoff_cap: dt.timedelta
+    interrupts: tuple[type[BaseException], ...]
 
 
 def dispatch_pending(  # noqa: PLR0913 - each comes from a setting, all by name
@@ -62,11 +63,13 @@ def dispatch_pending(  # noqa: PLR0913 - each comes from a setting, all by name
     backoff_cap: dt.timedelta,
     claim_for: dt.timedelta,
     run_for: dt.timedelta = dt.timedelta(minutes=5),
+    interrupts: tuple[type[BaseException], ...] = (),
 ) -> DispatchResult:
     """Send due messages until none is left, `batch_size` were tried, or `run_for` is over.
 
     `now` is the clock. `claim_for` must exceed the longest time one send may take: a message that takes longer may
-    be sent by another dispatcher as well.
+    be sent by another dispatcher as well. Exceptions of the types `interrupts` end the run wherever they come: they
+    are the caller's way to stop it, not a failure of a message.
 
     Raises:
         ValueError: a size or limit below 1, or a duration that makes no sense.
@@ -78,12 +81,14 @@ def dispatch_pending(  # noqa: PLR0913 - each comes from a setting, all by name
             f"claim_for and backoff_base must be above 0, backoff_cap at least the base: "
             f"{claim_for}, {backoff_base}, {backoff_cap}"
         )
-    policy = _Policy(max_attempts=max_attempts, backoff_base=backoff_base, backoff_cap=backoff_cap)
+    policy = _Policy(
+        max_attempts=max_attempts, backoff_base=backoff_base, backoff_cap=backoff_cap, interrupts=interrupts
+    )
     started = now()
     with session_factory() as session, session.begin():
         buried = bury_exhausted(session, now=started, max_attempts=max_attempts)
     for row_id in buried:
-        logger.error("notification_dead", extra={"notification_id": row_id, "reason": "no tries left"})
+        log.error("notification_dead", extra={"notification_id": row_id, "reason": "no tries left"})
     counts: Counter[Outcome] = Counter({"dead": len(buried)})
     for _ in range(batch_size):
         instant = now()
@@ -106,7 +111,7 @@ def _send_one(
     now: Callable[[], dt.datetime],
     policy: _Policy,
 ) -> Outcome:
-    error, is_final = _try(message, sender)
+    error, is_final = _try(message, sender, policy.interrupts)
     is_last = message.attempt >= policy.max_attempts
     outcome: Outcome
     with session_factory() as session, session.begin():
@@ -125,7 +130,9 @@ def _send_one(
     return outcome
 
 
-def _try(message: ClaimedMessage, sender: Sender) -> tuple[str | None, bool]:
+def _try(
+    message: ClaimedMessage, sender: Sender, interrupts: tuple[type[BaseException], ...]
+) -> tuple[str | None, bool]:
     """The error's text, None when there is none, and whether it is final."""
     try:
         sender.send(
@@ -135,6 +142,8 @@ def _try(message: ClaimedMessage, sender: Sender) -> tuple[str | None, bool]:
             body=message.body,
             idempotency_key=message.idempotency_key,
         )
+    except interrupts:
+        raise
     except PermanentSendError as error:
         return str(error), True
     except TransientSendError as error:
@@ -142,7 +151,7 @@ def _try(message: ClaimedMessage, sender: Sender) -> tuple[str | None, bool]:
     except Exception as error:
         # One message must not stop the others. This text is not ours, so it may hold a secret: the row keeps the
         # type only.
-        logger.exception("notification_sender_crashed", extra={"notification_id": message.id})
+        log.exception("notification_sender_crashed", extra={"notification_id": message.id})
         return f"unexpected {type(error).__name__} of the sender", False
     return None, False
 
@@ -157,4 +166,4 @@ def _log(message: ClaimedMessage, outcome: Outcome, error: str | None) -> None:
     if error is not None:
         fields["error"] = error
     level = {"sent": logging.INFO, "dead": logging.ERROR}.get(outcome, logging.WARNING)
-    logger.log(level, "notification_dispatched", extra=fields)
+    log.log(level, "notification_dispatched", extra=fields)

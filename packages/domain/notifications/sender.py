@@ -1,8 +1,8 @@
 """The port through which messages go out, and how it may fail. Knows no channel and no queue.
 
-SendError
-|-- TransientSendError   worth another try
-|-- PermanentSendError   another try cannot help: no such channel, not an address
+SendError(channel)
+├── TransientSendError   worth another try, also when it is the settings that must be mended first
+└── PermanentSendError   another try cannot help: not an address, nothing to say
 """
 
 from typing import Protocol

@@ -26,7 +26,7 @@ from packages.domain.paper_trading.settlement import load_portfolio, lock_deploy
 from packages.domain.paper_trading.strategies.base import TradingStrategy
 from packages.domain.paper_trading.strategies.registry import make_strategy
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +38,7 @@ class _Run:
     fee_rate: Decimal
     approval_valid_for: dt.timedelta
     ask_approval: AskApproval
+    interrupts: tuple[type[BaseException], ...]
 
     def __post_init__(self) -> None:
         if self.bar_opened_at.utcoffset() is None or self.now.utcoffset() is None:
@@ -64,13 +65,15 @@ def run_deployment(  # noqa: PLR0913 - a deployment, a bar, the terms and the po
     fee_rate: Decimal,
     approval_valid_for: dt.timedelta,
     ask_approval: AskApproval,
+    interrupts: tuple[type[BaseException], ...] = (),
 ) -> RunResult:
     """Let the deployment decide on the stored bar that opened at `bar_opened_at`; orders fill at that bar's close.
 
     An order whose notional is above the deployment's `order_limit` waits for an approval, which can be given until
     `now + approval_valid_for`; while one waits, no other order is made. `fee_rate` is a fraction of the notional in
     [0, 1). What is wrong with a deployment's strategy does not raise: it goes into `last_error`, the bar counts as
-    decided, and the next bar tries again. Repeating a call is harmless.
+    decided, and the next bar tries again. Exceptions of the types `interrupts` are the caller's way to stop the run:
+    they pass, and the bar is not decided. Repeating a call is harmless.
 
     Raises:
         ValueError: `fee_rate` or `approval_valid_for` is out of range, or an instant is naive.
@@ -81,6 +84,7 @@ def run_deployment(  # noqa: PLR0913 - a deployment, a bar, the terms and the po
         fee_rate=fee_rate,
         approval_valid_for=approval_valid_for,
         ask_approval=ask_approval,
+        interrupts=interrupts,
     )
     deployment = lock_deployment(session, deployment_id)
     if deployment is None:
@@ -137,9 +141,11 @@ def _decide_by(strategy: TradingStrategy, session: Session, deployment: Deployme
     bars = [plain_bar(row) for row in rows]
     try:
         decision = decide_trade(strategy, bars=bars, portfolio=portfolio, fee_rate=run.fee_rate)
+    except run.interrupts:
+        raise
     except Exception as error:
         # A strategy is anyone's code, and pure: whatever it raises is this deployment's alone, and must not be retried.
-        logger.exception("paper_trading.strategy_raised", extra={"deployment": deployment.id, "kind": strategy.kind})
+        log.exception("paper_trading_strategy_raised", extra={"deployment_id": deployment.id, "kind": strategy.kind})
         return _Verdict(RunOutcome.STRATEGY_FAILED, f"strategy {strategy.kind}: {type(error).__name__}: {error}")
     if not decision.enough_bars:
         return _Verdict(RunOutcome.TOO_FEW_BARS, decision.reason)
@@ -193,14 +199,14 @@ def _note(deployment: Deployment, run: _Run, verdict: _Verdict) -> None:
 
 
 def _log(result: RunResult) -> None:
-    logger.log(
+    log.log(
         logging.WARNING if result.outcome.needs_attention else logging.INFO,
-        "paper_trading.deployment_run",
+        "paper_trading_deployment_run",
         extra={
-            "deployment": result.deployment_id,
+            "deployment_id": result.deployment_id,
             "bar_opened_at": result.bar_opened_at.isoformat(),
             "outcome": result.outcome.value,
             "reason": result.reason,
-            "order": result.order_id,
+            "order_id": result.order_id,
         },
     )

@@ -21,7 +21,7 @@ from packages.domain.paper_trading.settlement import lock_deployment, settle
 from packages.domain.trade_approval.errors import ApprovalAlreadyDecidedError, UnknownApprovalError, UnknownDeciderError
 from packages.domain.trade_approval.models import TradeApproval
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,12 +112,12 @@ def _close_rejected(order: Order, why: str, now: dt.datetime) -> None:
 
 def _decided(session: Session, order: Order, *, approval_id: int, by_user_id: int) -> Decision:
     session.flush()
-    logger.info(
-        "trade_approval.decided",
+    log.info(
+        "trade_approval_decided",
         extra={
-            "approval": approval_id,
-            "user": by_user_id,
-            "order": order.id,
+            "approval_id": approval_id,
+            "user_id": by_user_id,
+            "order_id": order.id,
             "order_status": order.status,
             "reason": order.reason,
         },

@@ -16,9 +16,10 @@ from packages.domain.accounts.models import User
 from packages.domain.notifications.outbox import enqueue
 from packages.domain.paper_trading.models import Deployment, Order
 from packages.domain.trade_approval.models import TradeApproval
-from packages.domain.trade_approval.request import CHANNEL, describe
+from packages.domain.trade_approval.request import describe
+from packages.shared_settings.workers import EMAIL
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def expire_pending(session: Session, *, now: dt.datetime, limit: int) -> list[int]:
@@ -38,7 +39,7 @@ def expire_pending(session: Session, *, now: dt.datetime, limit: int) -> list[in
     _cancel_orders(session, order_ids=list(expired.values()), now=now)
     _tell_owners(session, expired, now=now)
     approval_ids = sorted(expired)
-    logger.info("trade_approval.expired", extra={"approvals": approval_ids})
+    log.info("trade_approvals_expired", extra={"approval_ids": approval_ids})
     return approval_ids
 
 
@@ -85,7 +86,7 @@ def _tell_owners(session: Session, expired: dict[int, int], *, now: dt.datetime)
         enqueue(
             session,
             idempotency_key=f"approval-expired:{approval_id}",
-            channel=CHANNEL,
+            channel=EMAIL,
             recipient=email,
             subject=f"Your {order.side} order of {symbol} was cancelled",
             body=f"{describe(order, symbol)}\nNobody decided on approval {approval_id} in time.\n",

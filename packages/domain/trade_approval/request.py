@@ -11,8 +11,7 @@ from packages.domain.accounts.models import User
 from packages.domain.notifications.outbox import enqueue
 from packages.domain.paper_trading.models import Deployment, Order
 from packages.domain.trade_approval.models import TradeApproval
-
-CHANNEL = "email"
+from packages.shared_settings.workers import EMAIL
 
 
 def request_approval(
@@ -26,7 +25,7 @@ def request_approval(
     enqueue(
         session,
         idempotency_key=f"approval-requested:{order.id}",
-        channel=CHANNEL,
+        channel=EMAIL,
         recipient=owner.email,
         subject=f"Approve a {order.side} order of {deployment.symbol}?",
         body=(

@@ -2,8 +2,9 @@
 
 It decides which URL a message takes and what a failure means. apprise says only "failed" and logs the rest, so:
 
-    unknown channel, unusable recipient, empty message     PermanentSendError: no later try can be better
-    anything else, the channel's URL being wrong included   TransientSendError: mending the settings saves the message
+    unusable recipient, empty message   PermanentSendError: no later try can be better
+    anything else                       TransientSendError: a channel that is not there, or has a wrong URL, may be
+                                        mended, and that saves the message
 
 URLs hold passwords and tokens. They stay inside `SecretStr`; what apprise says of a failure is scrubbed of every part
 of the URL before it goes into an error, and apprise's own log lines are kept out of the log.
@@ -58,8 +59,8 @@ class AppriseSender:
         """Send one message over `channel`.
 
         Raises:
-            PermanentSendError: no such channel, a recipient that it cannot use, or nothing to say.
-            TransientSendError: not taken, or the channel's URL cannot be used.
+            PermanentSendError: a recipient that the channel cannot use, or nothing to say.
+            TransientSendError: not taken, no such channel, or its URL cannot be used.
         """
         if not subject.strip() and not body.strip():
             raise PermanentSendError(f"channel {channel!r}: the message has neither subject nor body", channel=channel)
@@ -78,7 +79,7 @@ class AppriseSender:
         secret = self._channels.get(channel)
         if secret is None:
             known = ", ".join(sorted(self._channels)) or "none"
-            raise PermanentSendError(f"channel {channel!r} is not configured; there are: {known}", channel=channel)
+            raise TransientSendError(f"channel {channel!r} is not configured; there are: {known}", channel=channel)
         template = secret.get_secret_value()
         if RECIPIENT not in template:
             return template

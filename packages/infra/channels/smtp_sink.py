@@ -21,7 +21,7 @@ from types import FrameType
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 _START_TIMEOUT_S = 10.0
@@ -118,9 +118,9 @@ class _Keeper:
         try:
             path = self._write(top.encode("utf-8") + content)
         except OSError as error:
-            logger.exception("mail_not_kept", extra={"directory": str(self._directory)})
+            log.exception("mail_not_kept", extra={"directory": str(self._directory)})
             return f"452 4.3.1 the mail cannot be kept: {error.strerror}"
-        logger.info("mail_kept", extra={"to": recipients, "subject": _subject(content), "file": path.name})
+        log.info("mail_kept", extra={"to": recipients, "subject": _subject(content), "file": path.name})
         return "250 2.0.0 kept"
 
     def _write(self, content: bytes) -> Path:
@@ -153,10 +153,10 @@ def serve(directory: Path, port: int) -> None:
         signal.signal(number, on_signal)
     sink = SmtpSink(directory, port=port)
     sink.start()
-    logger.info("smtp_sink_listening", extra={"host": LOOPBACK, "port": sink.port, "directory": str(directory)})
+    log.info("smtp_sink_listening", extra={"host": LOOPBACK, "port": sink.port, "directory": str(directory)})
     asked_to_stop.wait()
     sink.stop()
-    logger.info("smtp_sink_stopped", extra={"port": sink.port})
+    log.info("smtp_sink_stopped", extra={"port": sink.port})
 
 
 def _subject(content: bytes) -> str:

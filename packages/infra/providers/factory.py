@@ -8,7 +8,7 @@ from packages.domain.market_data.provider import MarketDataProvider
 from packages.infra.providers.alpaca import AlpacaOptions, AlpacaProvider
 from packages.infra.providers.recorded import RecordedProvider
 from packages.infra.providers.replay_anchor import load_or_create_anchor
-from packages.infra.providers.replay_clock import DEFAULT_SPEED, DEFAULT_START, ReplayClock
+from packages.infra.providers.replay_clock import DEFAULT_START, ReplayClock
 
 PROVIDERS = ("recorded", "alpaca")
 
@@ -18,7 +18,7 @@ class RecordedOptions:
     """How the recording is replayed. `anchor_path` is shared by all processes; `speed` is recorded s per real s."""
 
     anchor_path: Path
-    speed: float = DEFAULT_SPEED
+    speed: float
     start: dt.datetime = DEFAULT_START
 
 

@@ -25,7 +25,7 @@ from packages.domain.market_data.provider import (
 )
 from packages.infra.providers.replay_clock import ReplayClock
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 NAME = "recorded"
 TIMEFRAME = "1d"
@@ -75,7 +75,7 @@ class RecordedProvider:
     def _say_end(self, symbol: str, last: dt.datetime) -> None:
         if not self._end_was_said:
             self._end_was_said = True
-            logger.warning("recording_ended", extra={"symbol": symbol, "last_bar": last.isoformat()})
+            log.warning("market_data_recording_ended", extra={"symbol": symbol, "last_bar": last.isoformat()})
 
 
 def _read(symbol: str) -> tuple[BarValue, ...]:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 # The recordings begin a year earlier, so that strategies have history from the first refresh on.
 DEFAULT_START = dt.datetime(2000, 1, 3, tzinfo=dt.UTC)
-# One recorded day in ten seconds.
-DEFAULT_SPEED = 8640.0
 _END_OF_TIME = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
@@ -24,7 +22,7 @@ class ReplayClock:
     """
 
     anchor: dt.datetime
-    speed: float = DEFAULT_SPEED
+    speed: float
     start: dt.datetime = DEFAULT_START
 
     def __post_init__(self) -> None:

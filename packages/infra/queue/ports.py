@@ -34,7 +34,10 @@ def provider() -> MarketDataProvider:
 
 
 def sender() -> Sender:
-    """The sender of notifications over the configured channels; made anew, since the mail sink may have moved."""
+    """The sender of notifications over the configured channels; made anew, since the mail sink may have moved.
+
+    While the sink is down there is no channel for e-mail, and what is sent to it waits for another try.
+    """
     settings = get_worker_io_settings()
     sink = read_endpoints(settings.minsy_var_dir) if settings.notification_smtp_sink_enabled else None
     return AppriseSender(effective_channels(settings.notification_channels, sink_url=sink.smtp_url if sink else None))

@@ -7,7 +7,7 @@ from packages.domain.notifications.dispatch import dispatch_pending as dispatch
 from packages.infra.queue.celery_app import celery_app
 from packages.infra.queue.ports import sender
 from packages.infra.queue.resources import now, sessions
-from packages.infra.queue.retrying import retry_options
+from packages.infra.queue.retrying import INTERRUPTS, retry_options
 from packages.shared_settings import get_worker_io_settings
 
 SETTINGS = get_worker_io_settings()
@@ -25,5 +25,6 @@ def dispatch_pending() -> dict[str, Any]:
         backoff_base=timedelta(seconds=SETTINGS.notifications_backoff_seconds),
         backoff_cap=timedelta(seconds=SETTINGS.notifications_backoff_cap_seconds),
         claim_for=timedelta(seconds=SETTINGS.notifications_claim_seconds),
+        interrupts=INTERRUPTS,
     )
-    return {"sent": result.sent, "retried": result.retried, "dead": result.dead}
+    return {"sent": result.sent, "retried": result.retried, "dead": result.dead, "overtaken": result.overtaken}

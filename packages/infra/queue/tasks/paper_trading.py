@@ -8,7 +8,7 @@ from packages.domain.paper_trading.scheduler_tick import claim_due_deployments
 from packages.domain.trade_approval.request import request_approval
 from packages.infra.queue.celery_app import celery_app
 from packages.infra.queue.resources import now, sessions
-from packages.infra.queue.retrying import retry_options
+from packages.infra.queue.retrying import INTERRUPTS, retry_options
 from packages.shared_settings import get_worker_io_settings
 
 SETTINGS = get_worker_io_settings()
@@ -46,6 +46,7 @@ def run_deployment(deployment_id: int, bar_opened_at: str) -> dict[str, Any]:
             fee_rate=SETTINGS.fee_rate,
             approval_valid_for=timedelta(minutes=SETTINGS.trading_approval_valid_minutes),
             ask_approval=request_approval,
+            interrupts=INTERRUPTS,
         )
     return {
         "deployment_id": deployment_id,
