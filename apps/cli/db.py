@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from apps.cli.environment import ready_database, use_servers
+from apps.cli.environment import use_database, use_servers
 from apps.cli.output import AsJson, print_json, print_table
 from packages.infra.db import migrate as migrations
-from packages.infra.db.engine import make_engine, make_session_factory, place_of, psycopg_url
+from packages.infra.db.engine import place_of, psycopg_url
 from packages.infra.db.seed import seed_demo
 from packages.shared_settings import get_worker_io_settings
 
@@ -72,14 +72,8 @@ def current(*, as_json: AsJson = False) -> None:
 @app.command()
 def seed(*, as_json: AsJson = False) -> None:
     """Add the demonstration rows that are missing: users, deployments, an approval, a stale backtest, messages."""
-    with database_url() as url:
-        ready_database(get_worker_io_settings())
-        engine = make_engine(url, application_name="minsy-seed", pool_size=1)
-        try:
-            with make_session_factory(engine).begin() as session:
-                report = seed_demo(session, now=datetime.now(UTC))
-        finally:
-            engine.dispose()
+    with use_database() as sessions, sessions.begin() as session:
+        report = seed_demo(session, now=datetime.now(UTC))
     if as_json:
         print_json(asdict(report))
     else:

@@ -1,20 +1,26 @@
 """The `minsy` command: its sub-commands, and how an error becomes one line and an exit code."""
 
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import typer
-from kombu.exceptions import OperationalError
+from amqp.exceptions import AMQPError
+from kombu.exceptions import KombuError
+from redis import RedisError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from apps.cli import db, services
+from apps.cli import approvals, backtest, db, services
 from apps.cli.config import config
 from apps.cli.errors import EXIT_FAILED, EXIT_USAGE, CommandError
 from apps.cli.run import run
 from apps.cli.status import status
 from apps.cli.up import up
-from packages.infra.connections import NoServerError
+from packages.infra.connections import NoServerError, resolve_connections
 from packages.infra.db.errors import DatabaseError
 from packages.infra.embedded.errors import EmbeddedError
-from packages.shared_settings import SettingsError
+from packages.shared_settings import SettingsError, get_worker_io_settings
+from packages.shared_settings.masking import masked_url
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,23 +32,46 @@ app.command()(up)
 app.command()(status)
 app.command()(run)
 app.command()(config)
+app.add_typer(approvals.app, name="approvals")
+app.add_typer(backtest.app, name="backtest")
 app.add_typer(services.app, name="services")
 app.add_typer(db.app, name="db")
 
 
-def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong use or settings, 3 not running."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong use or settings, 3 not running.
+
+    `arguments` are those after the command's name; None means those of the process.
+    """
     try:
-        app(prog_name="minsy")
+        app(arguments, prog_name="minsy")
     except (SettingsError, NoServerError) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_USAGE) from None
     except (CommandError, EmbeddedError, DatabaseError) as error:
-        sys.stderr.write(f"Error: {error}\n")
-        raise SystemExit(EXIT_FAILED) from None
-    except OperationalError as error:
-        sys.stderr.write(f"Error: the broker cannot be reached: {error}\n")
-        raise SystemExit(EXIT_FAILED) from None
+        _fail(str(error))
+    except (KombuError, AMQPError) as error:
+        _fail(f"{_named('broker', 'broker_url')} cannot be used: {error}")
+    except RedisError as error:
+        # The broker's own errors are wrapped by kombu; what is left comes from where the results are.
+        _fail(f"{_named('result backend', 'result_backend')} cannot be used: {error}")
+    except DBAPIError as error:
+        # The driver's own words: SQLAlchemy's would add the statement.
+        _fail(f"the database did not do it: {error.orig}")
+    except (SQLAlchemyError, OSError) as error:
+        _fail(str(error) or type(error).__name__)
+
+
+def _named(what: str, connection: str) -> str:
+    """The server with its place, where one is known; the password is masked."""
+    url: str | None = getattr(resolve_connections(get_worker_io_settings()), connection)
+    return f"the {what} at {masked_url(url)}" if url else f"the {what}"
+
+
+def _fail(text: str) -> NoReturn:
+    # Servers answer with several lines; one is what a log and a person at a prompt can use.
+    sys.stderr.write(f"Error: {' '.join(text.split())}\n")
+    raise SystemExit(EXIT_FAILED) from None
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """`minsy run JOB`: one job, now, in this process."""
 
 import logging
+import sys
 from typing import Annotated, Any
 
 import typer
 
-from apps.cli.environment import ready_database, use_servers
+from apps.cli.environment import load_celery_app, ready_database, use_servers
 from apps.cli.errors import CommandError
 from apps.cli.output import AsJson, print_json
 from packages.catalogue.jobs import JOBS
@@ -24,11 +25,13 @@ def run(
     """
     name = _job_name(job)
     settings = get_worker_io_settings()
-    configure_logging(log_format=settings.log_format, level=logging.WARNING)
+    # Standard output is the result's alone.
+    configure_logging(log_format=settings.log_format, level=logging.WARNING, stream=sys.stderr)
+    if settings.log_level != "DEBUG":
+        _leave_out_tracebacks()
     with use_servers(settings):
         ready_database(settings)
-        from packages.infra.queue.celery_app import celery_app
-
+        celery_app = load_celery_app()
         celery_app.loader.import_default_modules()
         # As a worker would: with the task's signals, so that `minsy status` shows this run, too.
         result = celery_app.tasks[name].apply()
@@ -41,6 +44,22 @@ def run(
         typer.echo(f"{name} succeeded")
         for key, value in outcome.items():
             typer.echo(f"  {key}: {value}")
+
+
+def _leave_out_tracebacks() -> None:
+    """Each log line names its error; where it was raised is told with LOG_LEVEL=DEBUG."""
+
+    def name_the_error(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            record.error = f"{type(error).__name__}: {error}"
+            record.exc_info = None
+        return True
+
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(name_the_error)
+    # Celery's report of a failed task: the command says it itself.
+    logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
 
 
 def _job_name(given: str) -> str:

@@ -1,17 +1,20 @@
 """`minsy status`: processes, servers, queues with their depth, and the last run of each job with its result."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import typer
+from celery import Celery
 
-from apps.cli.environment import embedded_services
+from apps.cli.environment import embedded_services, load_celery_app
 from apps.cli.errors import EXIT_NOT_RUNNING
-from apps.cli.output import AsJson, print_json, print_table
+from apps.cli.output import AsJson, coloured, is_terminal, is_wide, print_json, print_table
 from apps.cli.supervisor.record import read_record
 from packages.catalogue.jobs import JOBS
-from packages.infra.connections import Connections, embedded_servers_needed, resolve_connections
+from packages.infra.connections import embedded_servers_needed, resolve_connections
 from packages.shared_settings import get_beat_settings, get_worker_io_settings
 from packages.shared_settings.common import CommonSettings
 
@@ -43,52 +46,58 @@ class JobRow:
     name: str
     enabled: bool
     state: str | None
-    finished_at: str | None
+    finished_at: datetime | None
     seconds: float | None
     origin: str | None
     result: Any
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Show processes, queues with their depth, and each job's last run. Exit code 3 when there is no broker."""
+    """Show processes, queues with their depth, and each job's last run. Exit code 3 when there is no broker.
+
+    On a terminal results are shortened; `--json` and a pipe have them whole.
+    """
     settings = get_worker_io_settings()
-    connections = resolve_connections(settings)
+    has_broker = resolve_connections(settings).broker_url is not None
     processes = _processes(settings)
-    if connections.broker_url is None:
-        if as_json:
-            print_json({"processes": [asdict(row) for row in processes], "queues": [], "jobs": []})
-        else:
-            print_table(["process", "state", "pid", "note"], (list(vars(row).values()) for row in processes))
+    queues: list[QueueRow] = []
+    jobs: list[JobRow] = []
+    if has_broker:
+        celery_app = load_celery_app()
+        queues, jobs = _queues(celery_app), _jobs(celery_app)
+        processes += _workers(celery_app)
+    if as_json:
+        sections: Mapping[str, Sequence[Any]] = {"processes": processes, "queues": queues, "jobs": jobs}
+        print_json({name: [asdict(row) for row in rows] for name, rows in sections.items()})
+    else:
+        _print_processes(processes)
+        if has_broker:
+            _print_queues(queues)
+            _print_jobs(jobs, now=datetime.now(UTC))
+    if not has_broker:
+        if not as_json:
             typer.echo("No broker runs. Start everything: minsy up. Only the servers: minsy services start", err=True)
         raise typer.Exit(EXIT_NOT_RUNNING)
-    queues, jobs, workers = _from_broker(connections)
-    processes += workers
-    if as_json:
-        print_json({name: [asdict(row) for row in rows] for name, rows in _sections(processes, queues, jobs)})
-        return
-    print_table(["process", "state", "pid", "note"], (list(vars(row).values()) for row in processes))
-    typer.echo()
-    print_table(["queue", "waiting"], ([row.name, "?" if row.waiting is None else row.waiting] for row in queues))
-    typer.echo()
-    print_table(
-        ["job", "flag", "last run", "at", "seconds", "by", "result"],
-        (
-            [
-                row.name,
-                "on" if row.enabled else "off",
-                row.state or "never",
-                row.finished_at,
-                None if row.seconds is None else f"{row.seconds:.3f}",
-                row.origin,
-                None if row.state is None else json.dumps(row.result, default=str),
-            ]
-            for row in jobs
-        ),
-    )
 
 
-def _sections(processes: list[ProcessRow], queues: list[QueueRow], jobs: list[JobRow]) -> list[tuple[str, list[Any]]]:
-    return [("processes", processes), ("queues", queues), ("jobs", jobs)]
+def age_in_words(age: timedelta) -> str:
+    """An age in its largest unit, such as `12 s ago`; `now` for one in the future, as when two clocks differ."""
+    seconds = int(age.total_seconds())
+    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= length_s:
+            return f"{seconds // length_s} {unit} ago"
+    return "now"
+
+
+def restarts_in_words(restarts: int) -> str:
+    """How often a process was started again; nothing for never."""
+    match restarts:
+        case 0:
+            return ""
+        case 1:
+            return "started again once"
+        case _:
+            return f"started again {restarts} times"
 
 
 def _processes(settings: CommonSettings) -> list[ProcessRow]:
@@ -100,8 +109,8 @@ def _processes(settings: CommonSettings) -> list[ProcessRow]:
             ProcessRow(
                 process.name,
                 process.state,
-                process.process.pid if process.process else None,
-                f"started again {process.restarts} times" if process.restarts else "",
+                process.process.pid if process.process and process.state == "running" else None,
+                restarts_in_words(process.restarts),
             )
             for process in record.processes
         ]
@@ -114,31 +123,64 @@ def _processes(settings: CommonSettings) -> list[ProcessRow]:
     return rows
 
 
-def _from_broker(connections: Connections) -> tuple[list[QueueRow], list[JobRow], list[ProcessRow]]:
-    from packages.infra.queue.celery_app import celery_app
+def _queues(celery_app: Celery) -> list[QueueRow]:
     from packages.infra.queue.depths import queue_depths
-    from packages.infra.queue.last_runs import read_last_runs
 
-    del connections
     with celery_app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=1, timeout=2)
-        depths = queue_depths(connection)
-    last = read_last_runs(celery_app)
+        return [QueueRow(name, waiting) for name, waiting in queue_depths(connection).items()]
+
+
+def _jobs(celery_app: Celery) -> list[JobRow]:
+    from packages.infra.queue.last_runs import read_last_runs
+
     beat = get_beat_settings()
-    jobs = []
-    for job in JOBS:
-        run = last.get(job.name)
-        jobs.append(
-            JobRow(
-                name=job.name,
-                enabled=job.enabled(beat),
-                state=run.state if run else None,
-                finished_at=run.finished_at.isoformat(timespec="seconds") if run else None,
-                seconds=round(run.seconds, 3) if run else None,
-                origin=run.origin if run else None,
-                result=run.result if run else None,
-            )
+    last = read_last_runs(celery_app)
+    return [
+        JobRow(
+            name=job.name,
+            enabled=job.enabled(beat),
+            state=run.state if run else None,
+            finished_at=run.finished_at.replace(microsecond=0) if run else None,
+            seconds=round(run.seconds, 3) if run else None,
+            origin=run.origin if run else None,
+            result=run.result if run else None,
         )
+        for job in JOBS
+        for run in [last.get(job.name)]
+    ]
+
+
+def _workers(celery_app: Celery) -> list[ProcessRow]:
     answers: list[dict[str, Any]] = celery_app.control.ping(timeout=PING_TIMEOUT_S) or []
-    workers = [ProcessRow(name, "answers", None, "celery worker") for answer in answers for name in answer]
-    return [QueueRow(name, waiting) for name, waiting in depths.items()], jobs, sorted(workers, key=lambda w: w.name)
+    names = sorted(name for answer in answers for name in answer)
+    return [ProcessRow(name, "answers", None, "celery worker") for name in names]
+
+
+def _print_processes(processes: Sequence[ProcessRow]) -> None:
+    print_table(
+        ["process", "state", "pid", "note"],
+        ([row.name, coloured(row.state), row.pid, row.note] for row in processes),
+    )
+
+
+def _print_queues(queues: Sequence[QueueRow]) -> None:
+    typer.echo()
+    print_table(["queue", "waiting"], ([row.name, "?" if row.waiting is None else row.waiting] for row in queues))
+
+
+def _print_jobs(jobs: Sequence[JobRow], *, now: datetime) -> None:
+    """On a terminal ages, elsewhere instants: a file is read later."""
+    typer.echo()
+    details, with_ages = is_wide(), is_terminal()
+    columns = ["job", "flag", "last run", "at", *(["seconds", "by"] if details else []), "result"]
+
+    def cells(row: JobRow) -> list[object]:
+        at: str | None = None
+        if row.finished_at is not None:
+            at = age_in_words(now - row.finished_at) if with_ages else row.finished_at.isoformat()
+        more = [None if row.seconds is None else f"{row.seconds:.3f}", row.origin] if details else []
+        result = None if row.state is None else json.dumps(row.result, default=str)
+        return [row.name, coloured("on" if row.enabled else "off"), coloured(row.state or "never"), at, *more, result]
+
+    print_table(columns, map(cells, jobs), shortened="result")

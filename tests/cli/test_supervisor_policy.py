@@ -1,8 +1,11 @@
 """When a process is started again, and how its end is told."""
 
+from collections.abc import Sequence
+from signal import SIGKILL, SIGQUIT, SIGTERM, Signals
+
 import pytest
 
-from apps.cli.supervisor.policy import LONGEST_DELAY_S, describe_end, restart_delay_s
+from apps.cli.supervisor.policy import LONGEST_DELAY_S, describe_end, restart_delay_s, stop_signals
 
 
 @pytest.mark.parametrize(
@@ -25,7 +28,30 @@ def test_restart_delay(ends: list[float], exit_code: int, now: float, expected: 
 
 @pytest.mark.parametrize(
     ("exit_code", "said"),
-    [(-9, "beat was killed by SIGKILL"), (-15, "beat was killed by SIGTERM"), (1, "beat ended with exit code 1")],
+    [
+        (-9, "beat was killed by SIGKILL"),
+        (-15, "beat was killed by SIGTERM"),
+        (-40, "beat was killed by signal 40"),  # a real-time signal, which has no name
+        (1, "beat ended with exit code 1"),
+    ],
 )
 def test_an_end_is_told_in_words(exit_code: int, said: str) -> None:
     assert describe_end("beat", exit_code) == said
+
+
+@pytest.mark.parametrize(
+    ("taken", "now", "hurried", "expected"),
+    [
+        (0, 100.0, False, [SIGTERM]),
+        (1, 103.9, False, []),
+        (1, 104.0, False, [SIGQUIT]),
+        (0, 105.0, False, [SIGTERM, SIGQUIT]),  # it was launched late; it has no more time than the others
+        (2, 106.0, False, [SIGKILL]),
+        (3, 200.0, False, []),
+        (1, 100.0, True, [SIGQUIT, SIGKILL]),
+    ],
+)
+def test_a_stop_asks_then_insists_then_kills(
+    taken: int, now: float, *, hurried: bool, expected: Sequence[Signals]
+) -> None:
+    assert list(stop_signals(taken=taken, began=100.0, now=now, hurried=hurried)) == expected

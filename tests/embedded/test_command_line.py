@@ -1,26 +1,51 @@
 """`minsy services`, as a person and as a script use it."""
 
+import io
 import json
 import shlex
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from apps.cli.services import app
+from apps.cli.main import main
 from packages.infra.embedded.services import EmbeddedServices
 from packages.infra.embedded.state import read_state, state_directory
+from packages.shared_settings import get_worker_io_settings
 from tests.embedded.conftest import answers
 
-Run = Callable[..., Result]
+
+@dataclass(frozen=True)
+class Ended:
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+
+Run = Callable[..., Ended]
 
 
 @pytest.fixture
-def run(own: EmbeddedServices) -> Run:
-    runner = CliRunner(env={"MINSY_VAR_DIR": str(own.var_dir)})
-    return lambda *arguments: runner.invoke(app, list(arguments))
+def run(own: EmbeddedServices, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    monkeypatch.setenv("MINSY_VAR_DIR", str(own.var_dir))
+    # Nobody answers a question.
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    get_worker_io_settings.cache_clear()
+
+    def minsy(*arguments: str) -> Ended:
+        with pytest.raises(SystemExit) as ended:
+            main(["services", *arguments])
+        return Ended(int(ended.value.code or 0), *capsys.readouterr())
+
+    yield minsy
+    get_worker_io_settings.cache_clear()
 
 
 def test_a_day_at_the_terminal(run: Run) -> None:
@@ -79,7 +104,9 @@ def test_data_is_deleted_after_a_yes_only(run: Run, own: EmbeddedServices) -> No
         refused = run("delete-data", "--yes")
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert "in use by process" in refused.stderr
-    assert run("delete-data").exit_code == 1
+    unanswered = run("delete-data")
+    assert (unanswered.exit_code, unanswered.stdout.strip()) == (1, "")
+    assert "Delete " in unanswered.stderr
     assert (own.var_dir / "valkey").exists()
     assert run("delete-data", "--yes").exit_code == 0
     assert not (own.var_dir / "valkey").exists()
@@ -94,6 +121,18 @@ def test_a_server_that_died_shows_in_the_exit_code(run: Run, own: EmbeddedServic
         shown = run("status", "--json")
     assert shown.exit_code == 3
     assert json.loads(shown.stdout)["servers"][0]["state"] == "dead"
+
+
+def test_with_servers_of_ones_own_there_is_nothing_to_start(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/minsy")
+    monkeypatch.setenv("NOTIFICATION_SMTP_SINK_ENABLED", "false")
+    told = run("start")
+    assert (told.exit_code, told.stdout) == (0, "")
+    assert "Nothing to start" in told.stderr
+    shown = json.loads(run("start", "--json").stdout)
+    assert {server["state"] for server in shown["servers"]} == {"stopped"}
+    assert (shown["pinned"], shown["user_pids"]) == (False, [])
 
 
 def test_a_failure_is_one_line_and_exit_code_1(run: Run, own: EmbeddedServices) -> None:

@@ -5,6 +5,7 @@ EmbeddedError
     AccountError          PostgreSQL has no account to run under
     ServerFailedError     a server did not start, or stopped answering
     BusyError             another process kept the start lock for too long
+    InterruptedStartError a start was given up, since everything is to stop
 """
 
 from pathlib import Path
@@ -63,3 +64,10 @@ class BusyError(EmbeddedError):
             f"{owner} has been starting or stopping the embedded servers for more than {waited_s:.0f} s "
             f"(lock file {lock_file})."
         )
+
+
+class InterruptedStartError(EmbeddedError):
+    """A start that was under way was given up."""
+
+    def __init__(self) -> None:
+        super().__init__("The start of the embedded servers was given up, since everything stops.")

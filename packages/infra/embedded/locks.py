@@ -9,7 +9,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,8 +30,8 @@ class Mark:
 
 
 @contextmanager
-def start_lock(directory: Path, *, timeout: timedelta) -> Iterator[None]:
-    """Hold the right to start and stop servers.
+def start_lock(directory: Path, *, timeout: timedelta, check: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the right to start and stop servers. `check` is called while waiting, and may raise.
 
     Raises:
         BusyError: another process did not give it up within the timeout.
@@ -41,6 +41,7 @@ def start_lock(directory: Path, *, timeout: timedelta) -> Iterator[None]:
     try:
         deadline = time.monotonic() + timeout.total_seconds()
         while not _try_lock(descriptor):
+            check()
             if time.monotonic() >= deadline:
                 owner = os.pread(descriptor, 20, 0).strip()
                 raise BusyError(
@@ -64,6 +65,11 @@ def make_mark(directory: Path) -> Mark:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return Mark(path=path, descriptor=descriptor, pid=os.getpid())
+
+
+def abandon_mark(mark: Mark) -> None:
+    """Unregister it without the start lock: who holds that finds the mark free, and removes it."""
+    os.close(mark.descriptor)
 
 
 def remove_mark(mark: Mark) -> None:

@@ -18,6 +18,7 @@ from packages.infra.embedded import logs
 from packages.infra.embedded.errors import ServerFailedError
 from packages.infra.embedded.ports import LOOPBACK
 from packages.infra.embedded.process import ProcessRef, end, end_all
+from packages.infra.embedded.waiting import Problem
 
 _MODULE = "packages.infra.channels.smtp_sink_process"
 _ROOT = Path(__file__).resolve().parents[3]
@@ -29,6 +30,8 @@ class MailServer:
     """The sink over `<var>/mail`; one `.eml` file for each mail in its `data` directory."""
 
     name: Literal["mail"] = "mail"
+    stop_signal = signal.SIGTERM
+    stop_grace = _STOP_GRACE
 
     def __init__(self, var_dir: Path) -> None:
         self.home = var_dir.absolute() / "mail"
@@ -66,18 +69,21 @@ class MailServer:
         """Where mail is taken."""
         return f"smtp://{LOOPBACK}:{port}"
 
-    def problem(self, port: int) -> str | None:
+    def settle(self, port: int) -> None:
+        """Nothing is to be made."""
+
+    def problem(self, port: int) -> Problem | None:
         """Ask NOOP."""
         try:
             with smtplib.SMTP(LOOPBACK, port, timeout=_ANSWER_TIMEOUT_S) as client:
                 client.noop()
         except (OSError, smtplib.SMTPException) as error:
-            return str(error)
+            return Problem(str(error))
         return None
 
-    def end(self, process: ProcessRef) -> None:
-        """SIGTERM; SIGKILL after 5 s."""
-        end(process, polite=signal.SIGTERM, grace=_STOP_GRACE)
+    def end(self, process: ProcessRef, *, grace: timedelta) -> None:
+        """SIGTERM, then SIGKILL."""
+        end(process, polite=self.stop_signal, grace=grace)
 
     def end_strays(self) -> None:
         """End sinks that keep their mail in our directory."""

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -29,12 +30,24 @@ from packages.infra.embedded.postgres_strays import cluster_name, end_leftovers
 from packages.infra.embedded.private_files import write_private_text
 from packages.infra.embedded.process import ProcessRef, end
 from packages.infra.embedded.state import load_kept
+from packages.infra.embedded.waiting import Problem
 
 ROLE = "minsy"
 DATABASE = "minsy"
 _SUPERUSER = "minsy_admin"
-_LAUNCH_TIMEOUT_S = 60
+# Long enough for an ordinary start; a recovery goes on, and is waited for without pg_ctl.
+_LAUNCH_TIMEOUT_S = 2
+_PID_TIMEOUT_S = 20.0
+_POLL_S = 0.05
+# What it answers, by SQLSTATE 57P03, before it takes connections. libpq gives the text only.
+_RECOVERING = (
+    "the database system is starting up",
+    "the database system is in recovery mode",
+    "the database system is not yet accepting connections",
+    "the database system is not accepting connections",
+)
 _STOP_GRACE = timedelta(seconds=30)
+_BACKEND_GRACE = timedelta(seconds=5)
 _ANSWER_TIMEOUT_S = 3
 
 
@@ -42,6 +55,8 @@ class PostgresServer:
     """PostgreSQL over `<var>/postgres`. `durable=False` gives up safety at a power cut, for tests."""
 
     name: Literal["postgres"] = "postgres"
+    stop_signal = signal.SIGINT
+    stop_grace = _STOP_GRACE
 
     def __init__(self, var_dir: Path, *, durable: bool = True) -> None:
         self._var_dir = var_dir.absolute()
@@ -85,49 +100,67 @@ class PostgresServer:
             )
 
     def launch(self, port: int) -> ProcessRef:
-        """Start the server through pg_ctl, in a session of its own, and make the role and the database.
+        """Start the server through pg_ctl, in a session of its own; it may still recover when this returns.
 
         Raises:
-            ServerFailedError: it did not get ready within 60 s.
+            ServerFailedError: it ended at once.
         """
         log_start = logs.size(self.log_file)
         where = ["-D", str(self.data_dir), "-l", str(self.log_file)]
         options = ["-o", shlex.join(self._options(port))]
         finished = self._run("pg_ctl", ["start", "-s", "-w", "-t", str(_LAUNCH_TIMEOUT_S), *where, *options])
-        pid = self._postmaster_pid()
-        process = ProcessRef.of(pid) if pid is not None else None
-        if finished.returncode != 0 or process is None:
+        process = self._postmaster()
+        deadline = time.monotonic() + _PID_TIMEOUT_S
+        while process is None and "did not start in time" in finished.stdout and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+            process = self._postmaster()
+        if process is None:
             raise self._failed("did not start", log_start_bytes=log_start, said=finished.stdout)
-        try:
-            self._create_role_and_database(port)
-        except psycopg.Error as error:
-            self.end(process)
-            raise self._failed(f"refused its superuser: {error}", log_start_bytes=log_start) from error
         return process
 
     def url(self, port: int) -> str:
         """The SQLAlchemy URL of the database `minsy` as its owner."""
         return f"postgresql+psycopg://{ROLE}:{load_kept(self.home).password}@{LOOPBACK}:{port}/{DATABASE}"
 
-    def problem(self, port: int) -> str | None:
+    def settle(self, port: int) -> Problem | None:
+        """Make the role and the database.
+
+        Raises:
+            ServerFailedError: it refuses its superuser.
+        """
+        try:
+            self._create_role_and_database(port)
+        except psycopg.OperationalError as error:
+            if "authentication failed" not in str(error):
+                return _problem(error)
+            raise self._failed(f"refused its superuser: {error}", log_start_bytes=0) from error
+        except psycopg.Error as error:
+            raise self._failed(f"refused its superuser: {error}", log_start_bytes=0) from error
+        return None
+
+    def problem(self, port: int) -> Problem | None:
         """Ask SELECT 1 as the role that applications use."""
         try:
             with self._connect(port, ROLE, load_kept(self.home).password, DATABASE) as connection:
                 connection.execute("SELECT 1")
         except psycopg.Error as error:
-            return str(error)
+            return _problem(error)
         return None
 
-    def end(self, process: ProcessRef) -> None:
-        """SIGINT, the fast shutdown; SIGKILL of the server and its backends after 30 s."""
-        if not end(process, polite=signal.SIGINT, grace=_STOP_GRACE):
-            self.end_strays()
+    def end(self, process: ProcessRef, *, grace: timedelta) -> None:
+        """SIGINT, the fast shutdown, then SIGKILL of the server and its backends."""
+        if not end(process, polite=self.stop_signal, grace=grace):
+            self._end_strays(backend_grace=timedelta(0))
 
     def end_strays(self) -> None:
         """End what still runs on this data and drop its stale lock file."""
+        self._end_strays(backend_grace=_BACKEND_GRACE)
+
+    def _end_strays(self, *, backend_grace: timedelta) -> None:
         if self.data_dir.exists():
             account = self._account()
-            end_leftovers(self.data_dir, uid=os.geteuid() if account is None else account.uid)
+            uid = os.geteuid() if account is None else account.uid
+            end_leftovers(self.data_dir, uid=uid, backend_grace=backend_grace)
 
     def _account(self) -> Account | None:
         return account_for_root(self.data_dir)
@@ -155,9 +188,9 @@ class PostgresServer:
         log_tail = logs.tail(self.log_file, since_bytes=log_start_bytes) or said.strip()
         return ServerFailedError(self.name, reason=reason, log_file=self.log_file, log_tail=log_tail)
 
-    def _postmaster_pid(self) -> int | None:
+    def _postmaster(self) -> ProcessRef | None:
         try:
-            return int((self.data_dir / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
+            return ProcessRef.of(int((self.data_dir / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0]))
         except (FileNotFoundError, IndexError, ValueError):
             return None
 
@@ -212,3 +245,8 @@ class PostgresServer:
 
     def _run(self, program: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
         return run_program(program, arguments, account=self._account())
+
+
+def _problem(error: psycopg.Error) -> Problem:
+    text = str(error)
+    return Problem(text, recovering=any(said in text for said in _RECOVERING))

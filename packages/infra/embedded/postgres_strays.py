@@ -15,7 +15,6 @@ import psutil
 from packages.infra.embedded.process import ProcessRef, end_all
 
 _SERVER_GRACE = timedelta(seconds=30)
-_BACKEND_GRACE = timedelta(seconds=5)
 
 
 def cluster_name(data_dir: Path) -> str:
@@ -23,12 +22,12 @@ def cluster_name(data_dir: Path) -> str:
     return f"minsy-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]}"
 
 
-def end_leftovers(data_dir: Path, *, uid: int) -> None:
+def end_leftovers(data_dir: Path, *, uid: int, backend_grace: timedelta) -> None:
     """End a server that no state file knows, then orphaned backends, and remove the lock file."""
     servers, backends = _leftovers(data_dir, uid)
     end_all(servers, polite=signal.SIGINT, grace=_SERVER_GRACE)
     _, left = _leftovers(data_dir, uid)
-    end_all(backends | left, polite=signal.SIGTERM, grace=_BACKEND_GRACE)
+    end_all(backends | left, polite=signal.SIGTERM, grace=backend_grace)
     (data_dir / "postmaster.pid").unlink(missing_ok=True)
 
 

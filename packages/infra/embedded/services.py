@@ -6,9 +6,12 @@ user's leaving, `stop()` or `revive()` puts that right. All changes happen under
 that start together do not race. No password is in what these functions return, `Endpoints` aside.
 """
 
+import logging
 import os
 import shutil
-from collections.abc import Collection, Iterator
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,18 +20,22 @@ from typing import Literal
 
 from packages.infra.embedded.account import ACCOUNT_NAME, account_exists
 from packages.infra.embedded.endpoints import Endpoints, read_endpoints
-from packages.infra.embedded.errors import EmbeddedError
-from packages.infra.embedded.locks import live_users, make_mark, remove_mark, start_lock
+from packages.infra.embedded.errors import BusyError, EmbeddedError
+from packages.infra.embedded.locks import Mark, abandon_mark, live_users, make_mark, remove_mark, start_lock
 from packages.infra.embedded.mail import MailServer
 from packages.infra.embedded.postgres import PostgresServer
 from packages.infra.embedded.postgres_home import OUTSIDE, outside_home
-from packages.infra.embedded.server import Server, ensure_running, ensure_stopped, running_state
+from packages.infra.embedded.server import Server, ask_to_stop, ensure_running, ensure_stopped, running_state
 from packages.infra.embedded.state import DATA_SERVERS, SERVER_NAMES, ServerName, read_state, state_directory
 from packages.infra.embedded.valkey import ValkeyServer
+from packages.infra.embedded.waiting import Patience, Waiting
 
 # Long enough for a first start on a slow machine: initdb, recovery and two health checks.
 _LOCK_TIMEOUT = timedelta(seconds=180)
 _LOOK_TIMEOUT = timedelta(seconds=5)
+_PATIENCE = Patience()
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,12 @@ class StopOutcome:
 class EmbeddedServices:
     """The servers below one var directory. `durable=False` is for tests: data may be lost at a crash."""
 
-    def __init__(self, var_dir: Path, *, durable: bool = True) -> None:
+    def __init__(self, var_dir: Path, *, durable: bool = True, patience: Patience = _PATIENCE) -> None:
         self.var_dir = var_dir.resolve()
         self._directory = state_directory(self.var_dir)
         self._pin = self._directory / "pinned"
+        self._interrupted = threading.Event()
+        self._waiting = Waiting(patience, self._interrupted)
         self._servers: dict[ServerName, Server] = {
             "valkey": ValkeyServer(self.var_dir, durable=durable),
             "postgres": PostgresServer(self.var_dir, durable=durable),
@@ -65,8 +74,13 @@ class EmbeddedServices:
         }
 
     @contextmanager
-    def hold(self, *, want: Collection[ServerName] = DATA_SERVERS) -> Iterator[Endpoints]:
+    def hold(
+        self, *, want: Collection[ServerName] = DATA_SERVERS, leave_within: timedelta | None = None
+    ) -> Iterator[Endpoints]:
         """Use the wanted servers inside the block; those that do not run are started.
+
+        The last to leave stops them. With `leave_within` they are killed when they have not stopped by then, which
+        loses nothing but makes their next start recover; else each has the time that it needs.
 
         Raises:
             EmbeddedError: a server could not be started, or another command kept the start lock.
@@ -84,9 +98,7 @@ class EmbeddedServices:
         finally:
             # A forked child that unwinds through here must not take the mark of its parent away.
             if mark.pid == os.getpid():
-                with self._lock():
-                    remove_mark(mark)
-                    self._stop_if_unused()
+                self._leave(mark, leave_within)
 
     def start(self, *, want: Collection[ServerName] = DATA_SERVERS) -> Endpoints:
         """Start the wanted servers and let them run until `stop`, whoever comes and goes.
@@ -143,8 +155,12 @@ class EmbeddedServices:
         """
         if not any(status.state == "dead" for status in self.status()):
             return []
-        with self._lock():
+        with self._lock(check=self._waiting.check):
             return [self._revive(name) for name in SERVER_NAMES if self._status_of(name).state == "dead"]
+
+    def interrupt(self) -> None:
+        """Let a `revive` or a start of this object, in another thread, give up soon; what it launched is ended."""
+        self._interrupted.set()
 
     def created_outside_var(self) -> list[str]:
         """One sentence for each thing that running as root has made outside the var directory."""
@@ -183,27 +199,42 @@ class EmbeddedServices:
                 OUTSIDE.rmdir()
 
     @contextmanager
-    def _lock(self, timeout: timedelta = _LOCK_TIMEOUT) -> Iterator[None]:
+    def _lock(self, timeout: timedelta = _LOCK_TIMEOUT, check: Callable[[], None] = lambda: None) -> Iterator[None]:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with start_lock(self._directory, timeout=timeout):
+        with start_lock(self._directory, timeout=timeout, check=check):
             yield
+
+    def _leave(self, mark: Mark, within: timedelta | None) -> None:
+        try:
+            with self._lock(_LOCK_TIMEOUT if within is None else within):
+                remove_mark(mark)
+                self._stop_if_unused(within)
+        except BusyError:
+            # Who starts servers now uses them, and stops them as the last to leave.
+            abandon_mark(mark)
+            logger.warning("embedded_left_while_busy", extra={"var_dir": str(self.var_dir)})
 
     def _start(self, want: Collection[ServerName]) -> Endpoints:
         for name in SERVER_NAMES:
             if name in want:
-                ensure_running(self._servers[name], self._directory)
+                ensure_running(self._servers[name], self._directory, waiting=self._waiting)
         return read_endpoints(self.var_dir) or Endpoints(redis_url=None, database_url=None)
 
-    def _stop_if_unused(self) -> None:
+    def _stop_if_unused(self, within: timedelta | None = None) -> None:
         if not self.is_pinned() and not live_users(self._directory):
-            self._stop_all()
+            self._stop_all(within)
 
-    def _stop_all(self) -> tuple[ServerName, ...]:
-        return tuple(name for name in SERVER_NAMES if ensure_stopped(self._servers[name], self._directory))
+    def _stop_all(self, within: timedelta | None = None) -> tuple[ServerName, ...]:
+        asked = tuple(name for name in SERVER_NAMES if ask_to_stop(self._servers[name], self._directory))
+        deadline = None if within is None else time.monotonic() + within.total_seconds()
+        for server in self._servers.values():
+            left = None if deadline is None else timedelta(seconds=max(0.0, deadline - time.monotonic()))
+            ensure_stopped(server, self._directory, grace=left)
+        return asked
 
     def _revive(self, name: ServerName) -> str:
         before = self._status_of(name)
-        after = ensure_running(self._servers[name], self._directory)
+        after = ensure_running(self._servers[name], self._directory, waiting=self._waiting)
         moved = "" if after.port == before.port else f", now on port {after.port} as {before.port} was taken"
         return f"The embedded {name} server (pid {before.pid}) died and runs again as pid {after.process.pid}{moved}."
 

@@ -15,6 +15,8 @@ from typing import Literal
 
 import psutil
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from packages.infra.embedded import logs
 from packages.infra.embedded.binaries import valkey_binary
@@ -23,6 +25,7 @@ from packages.infra.embedded.ports import LOOPBACK
 from packages.infra.embedded.private_files import write_private_text
 from packages.infra.embedded.process import ProcessRef, end, end_all
 from packages.infra.embedded.state import load_kept
+from packages.infra.embedded.waiting import Problem
 
 _LAUNCH_TIMEOUT_S = 20.0
 _STOP_GRACE = timedelta(seconds=20)
@@ -34,6 +37,8 @@ class ValkeyServer:
     """Valkey over `<var>/valkey`. `durable=False` keeps nothing on disk, for tests."""
 
     name: Literal["valkey"] = "valkey"
+    stop_signal = signal.SIGTERM
+    stop_grace = _STOP_GRACE
 
     def __init__(self, var_dir: Path, *, durable: bool = True) -> None:
         self.home = var_dir.absolute() / "valkey"
@@ -85,20 +90,26 @@ class ValkeyServer:
         """The URL of database 0."""
         return f"redis://:{load_kept(self.home).password}@{LOOPBACK}:{port}/0"
 
-    def problem(self, port: int) -> str | None:
-        """Ask PING."""
+    def settle(self, port: int) -> None:
+        """Nothing is to be made."""
+
+    def problem(self, port: int) -> Problem | None:
+        """Ask PING. While it loads its append-only file it says so."""
         with redis.Redis.from_url(
-            self.url(port), socket_timeout=_ANSWER_TIMEOUT_S, socket_connect_timeout=_ANSWER_TIMEOUT_S
+            self.url(port),
+            socket_timeout=_ANSWER_TIMEOUT_S,
+            socket_connect_timeout=_ANSWER_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
         ) as client:
             try:
                 client.ping()
             except redis.RedisError as error:
-                return str(error)
+                return Problem(str(error), recovering=isinstance(error, redis.BusyLoadingError))
         return None
 
-    def end(self, process: ProcessRef) -> None:
-        """SIGTERM, on which it syncs its append-only file; SIGKILL after 20 s."""
-        end(process, polite=signal.SIGTERM, grace=_STOP_GRACE)
+    def end(self, process: ProcessRef, *, grace: timedelta) -> None:
+        """SIGTERM, on which it syncs its append-only file, then SIGKILL."""
+        end(process, polite=self.stop_signal, grace=grace)
 
     def end_strays(self) -> None:
         """End servers that run on our configuration file, known by their process title."""
