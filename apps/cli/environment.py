@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from celery import Celery
 from sqlalchemy.orm import Session, sessionmaker
@@ -23,8 +24,10 @@ def embedded_services(settings: CommonSettings) -> EmbeddedServices:
 
 
 @contextmanager
-def use_servers(settings: CommonSettings) -> Iterator[Connections]:
+def use_servers(settings: CommonSettings, *, leave_within: timedelta | None = None) -> Iterator[Connections]:
     """The servers of the settings; those that none is named for run embedded inside the block.
+
+    `leave_within` bounds the wait for them to stop, if they do.
 
     Raises:
         EmbeddedError: an embedded server could not be started.
@@ -33,7 +36,7 @@ def use_servers(settings: CommonSettings) -> Iterator[Connections]:
     if not needed:
         yield resolve_connections(settings)
         return
-    with embedded_services(settings).hold(want=needed):
+    with embedded_services(settings).hold(want=needed, leave_within=leave_within):
         yield resolve_connections(settings)
 
 

@@ -49,11 +49,6 @@ def account_for_root(data_dir: Path) -> Account | None:
     return existing if existing is not None else _create()
 
 
-def account_exists() -> bool:
-    """True when `minsy-postgres` is an account of this machine."""
-    return _lookup() is not None
-
-
 def can_enter(account: Account, directory: Path) -> bool:
     """True when the account can reach what is below this directory, asked of the system itself."""
     return _run_as(account, ["test", "-x", str(directory)])

@@ -8,7 +8,10 @@ moved, and no permission of a directory outside var is changed.
 import hashlib
 import logging
 import os
+import shutil
 from pathlib import Path
+
+import psutil
 
 from packages.infra.embedded.account import Account, can_enter
 
@@ -44,6 +47,16 @@ def make_outside() -> None:
     """The directory below which everything outside var stands; anyone may pass through it."""
     OUTSIDE.mkdir(parents=True, exist_ok=True)
     OUTSIDE.chmod(0o755)
+
+
+def remove_unused_programs() -> None:
+    """Remove the copies of PostgreSQL's programs, and the directory itself, when no data and no process uses them."""
+    if not OUTSIDE.is_dir() or any(not path.name.startswith(("programs-", ".programs-")) for path in OUTSIDE.iterdir()):
+        return
+    # As root every program's path can be read; another user can neither use nor remove these.
+    running = (process.info["exe"] for process in psutil.process_iter(["exe"]))
+    if not any(exe and Path(exe).is_relative_to(OUTSIDE) for exe in running):
+        shutil.rmtree(OUTSIDE, ignore_errors=True)
 
 
 def make_directory(path: Path, account: Account | None) -> None:

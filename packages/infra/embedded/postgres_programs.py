@@ -30,7 +30,7 @@ def run_program(program: str, arguments: list[str], *, account: Account | None) 
     Raises:
         AccountError: this process may not switch to the account.
     """
-    path = _runnable_install(account) / "bin" / program
+    path = runnable_install(account) / "bin" / program
     identity: dict[str, Any] = (
         {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
     )
@@ -54,7 +54,7 @@ def run_program(program: str, arguments: list[str], *, account: Account | None) 
         return subprocess.CompletedProcess(finished.args, finished.returncode, stdout=said.read())
 
 
-def _runnable_install(account: Account | None) -> Path:
+def runnable_install(account: Account | None) -> Path:
     """The PostgreSQL programs that the account can run: the wheel's own, else a copy, made once."""
     install = postgres_install()
     if account is None or can_run(account, install / "bin" / "postgres"):

@@ -12,19 +12,20 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from packages.infra.embedded.account import ACCOUNT_NAME, account_exists
+from packages.infra.embedded.account import ACCOUNT_NAME, account_for_root
 from packages.infra.embedded.endpoints import Endpoints, read_endpoints
 from packages.infra.embedded.errors import BusyError, EmbeddedError
 from packages.infra.embedded.locks import Mark, abandon_mark, live_users, make_mark, remove_mark, start_lock
 from packages.infra.embedded.mail import MailServer
 from packages.infra.embedded.postgres import PostgresServer
-from packages.infra.embedded.postgres_home import OUTSIDE, outside_home
+from packages.infra.embedded.postgres_home import OUTSIDE, current_home, outside_home, remove_unused_programs
+from packages.infra.embedded.postgres_programs import runnable_install
 from packages.infra.embedded.server import Server, ask_to_stop, ensure_running, ensure_stopped, running_state
 from packages.infra.embedded.state import DATA_SERVERS, SERVER_NAMES, ServerName, read_state, state_directory
 from packages.infra.embedded.valkey import ValkeyServer
@@ -163,16 +164,16 @@ class EmbeddedServices:
         self._interrupted.set()
 
     def created_outside_var(self) -> list[str]:
-        """One sentence for each thing that running as root has made outside the var directory."""
-        said: list[str] = []
-        if os.geteuid() == 0 and account_exists():
-            said.append(f"PostgreSQL does not run as root; it runs under the system account {ACCOUNT_NAME}.")
-        if (home := outside_home(self.var_dir)).exists():
+        """One sentence for each thing outside the var directory that its PostgreSQL uses; none unless root."""
+        home = current_home(self.var_dir)
+        if os.geteuid() != 0 or not (home / "data").exists():
+            return []
+        said = [f"PostgreSQL does not run as root; it runs under the system account {ACCOUNT_NAME}."]
+        if home == outside_home(self.var_dir):
             said.append(f"That account cannot enter {self.var_dir}, so the database stands in {home}.")
-        said += [
-            f"That account cannot reach the installed PostgreSQL, so it runs a copy of it in {directory}."
-            for directory in sorted(OUTSIDE.glob("programs-*"))
-        ]
+        install = runnable_install(account_for_root(home / "data"))
+        if install.is_relative_to(OUTSIDE):
+            said.append(f"That account cannot reach the installed PostgreSQL, so it runs a copy of it in {install}.")
         return said
 
     def delete_data(self) -> None:
@@ -195,8 +196,7 @@ class EmbeddedServices:
             ):
                 if home.exists():
                     shutil.rmtree(home)
-            with suppress(OSError):  # it is not there, or holds something else
-                OUTSIDE.rmdir()
+            remove_unused_programs()
 
     @contextmanager
     def _lock(self, timeout: timedelta = _LOCK_TIMEOUT, check: Callable[[], None] = lambda: None) -> Iterator[None]:
