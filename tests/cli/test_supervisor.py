@@ -141,7 +141,7 @@ def test_a_killed_process_starts_again_and_the_others_go_on(tmp_path: Path) -> N
         terminal.wait_for_text("one was killed by SIGKILL; the others go on")
         terminal.wait_for_text("one: what it held went back", times=2)
         terminal.wait_for_text("| awake", times=3)
-        terminal.wait_for(lambda: pid_of(tmp_path, "one") != first, "new process")
+        terminal.wait_for(lambda: is_running(tmp_path, "one", but=first), "new process")
         assert pid_of(tmp_path, "two") == other
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.process.wait(PATIENCE_S) == 0
@@ -280,7 +280,7 @@ def test_a_reader_that_does_not_read_holds_nothing_up(tmp_path: Path) -> None:
     flood = "print('x' * 1000 * 1000, flush=True); " + "import time; time.sleep(600)"
     with supervisor(tmp_path, f"spec('one', SLEEP), spec('flood', {flood!r})", stdout=writing) as terminal:
         os.close(writing)
-        terminal.wait_for(lambda: is_running(tmp_path, "flood"), "flood")
+        terminal.wait_for(lambda: is_running(tmp_path, "flood") and is_running(tmp_path, "one"), "both")
         first = pid_of(tmp_path, "one")
         os.kill(first, signal.SIGKILL)
         terminal.wait_for(lambda: is_running(tmp_path, "one", but=first), "new process")
