@@ -3,8 +3,10 @@
 import os
 import signal
 import socket
+from contextlib import suppress
 from typing import Any
 
+import psutil
 import pytest
 from kombu import Connection, Queue
 
@@ -86,6 +88,17 @@ def take(squatter: socket.socket, port: int) -> None:
         return
 
 
+def kill_group(group: int) -> None:
+    """Kill a worker with its pool: a child would keep the dead one's connection open, and take messages into it."""
+    members = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            if os.getpgid(process.pid) == group:
+                members.append(process)
+    os.killpg(group, signal.SIGKILL)
+    psutil.wait_procs(members, timeout=10)
+
+
 @pytest.mark.end_to_end
 def test_what_a_worker_held_when_everything_was_killed_goes_back_at_the_next_start() -> None:
     with running() as service:
@@ -95,7 +108,7 @@ def test_what_a_worker_held_when_everything_was_killed_goes_back_at_the_next_sta
         up.send_signal(signal.SIGKILL)
         up.wait(10)
         for worker in workers:
-            os.kill(worker, signal.SIGKILL)
+            kill_group(worker)
         hold_a_message(service, "maintenance")
         again = service.start("again", "apps.cli.main", "up")
         service.wait_for(
