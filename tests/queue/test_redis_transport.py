@@ -41,7 +41,10 @@ def next_channel(url: str) -> Any:  # noqa: ANN401  # a kombu channel
 
 def taken(channel: Any) -> Any:  # noqa: ANN401  # a kombu channel; the body of a message, or None
     message = Queue("maintenance")(channel).get()
-    return message.payload if message is not None else None
+    if message is None:
+        return None
+    message.ack()
+    return message.payload
 
 
 def test_kombu_itself_raises(url: str) -> None:
