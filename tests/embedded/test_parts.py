@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -60,6 +61,17 @@ def test_a_taken_port_is_passed_over() -> None:
         taken.listen()
         assert not is_free(free)
         assert choose_port(free) != free
+
+
+def test_a_port_that_is_just_being_let_go_is_kept() -> None:
+    port = choose_port(None)
+    held = socket.socket()
+    held.bind(("127.0.0.1", port))
+    held.listen()
+    letting_go = threading.Timer(0.2, held.close)
+    letting_go.start()
+    assert choose_port(port) == port
+    letting_go.join()
 
 
 def test_the_start_lock_names_who_holds_it(tmp_path: Path) -> None:

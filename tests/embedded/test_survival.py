@@ -6,6 +6,7 @@ import smtplib
 import socket
 import stat
 import subprocess
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from packages.infra.embedded.endpoints import read_endpoints
 from packages.infra.embedded.errors import EmbeddedError, ServerFailedError
+from packages.infra.embedded.ports import is_free
 from packages.infra.embedded.postgres_strays import cluster_name
 from packages.infra.embedded.process import ProcessRef
 from packages.infra.embedded.services import EmbeddedServices
@@ -90,6 +92,8 @@ def test_a_server_whose_port_was_taken_moves(own: EmbeddedServices) -> None:
     with own.hold(want={"valkey"}):
         before = state_of(own, "valkey")
         kill(own, "valkey")
+        while not is_free(before.port):  # its last thread has not quite ended
+            time.sleep(0.01)
         with socket.socket() as squatter:
             squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             squatter.bind(("127.0.0.1", before.port))
