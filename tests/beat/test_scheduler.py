@@ -10,7 +10,7 @@ from celery.beat import ScheduleEntry
 from celery.schedules import crontab, schedule
 from kombu.exceptions import OperationalError
 
-from packages.infra.beat.entry import GridEntry
+from packages.infra.beat.entry import GridEntry, resume_at
 from packages.infra.beat.last_fires import RedisLastFires
 from packages.infra.beat.scheduler import BeatScheduler
 
@@ -200,6 +200,14 @@ def test_an_interval_that_is_late_is_asked_for_at_the_next_instant_of_its_grid()
     due, ask_again_s = entry.is_due()
     assert due
     assert 0 < ask_again_s <= 20
+
+
+def test_a_grid_that_was_given_survives_a_restart() -> None:
+    app = Celery("test", set_as_current=False)
+    now = datetime.now(UTC)
+    given = now - timedelta(minutes=10, seconds=7)
+    resumed = resume_at(minutely(app, last_run_at=given), given + timedelta(minutes=4, seconds=3), now)
+    assert resumed == given + timedelta(minutes=4)
 
 
 def test_a_crontab_is_left_to_celery() -> None:

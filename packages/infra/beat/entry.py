@@ -59,9 +59,9 @@ def interval_of(when: object) -> timedelta | None:
 def resume_at(entry: ScheduleEntry, last_fire: datetime, now: datetime) -> datetime:
     """The `last_run_at` for an entry that fired at `last_fire` under an earlier beat.
 
-    An interval is put on its grid, which may have changed meanwhile. An instant in the future, which a clock that was
-    set back leaves behind, counts as now.
+    An interval is put on the grid that the entry stands on, since its period may have changed meanwhile. An instant in
+    the future, which a clock that was set back leaves behind, counts as now.
     """
     last_fire = min(last_fire, now)
     period = interval_of(entry.schedule)
-    return latest_instant(last_fire, period) if period else last_fire
+    return latest_instant(last_fire, period, anchor=entry.last_run_at or EPOCH) if period else last_fire
