@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from packages.infra.beat.entry import GridEntry, interval_of, resume_at
 from packages.infra.beat.last_fires import LastFires, last_fires_of
+from packages.infra.telemetry.instants import rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class BeatScheduler(Scheduler):
             **options.get("headers", {}),
             "beat_job": entry.name,
             "beat_origin": "schedule",
-            "beat_published_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "beat_published_at": rfc3339(datetime.now(UTC)),
         }
         # A copy: the headers of this fire must not stay in the entry.
         stamped = type(entry)(**{**vars(entry), "options": {**options, "headers": headers}})

@@ -21,9 +21,10 @@ from types import FrameType
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from packages.infra.embedded.ports import LOOPBACK
+
 log = logging.getLogger(__name__)
 
-LOOPBACK = "127.0.0.1"
 _START_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 5.0
 

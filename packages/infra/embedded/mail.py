@@ -19,9 +19,9 @@ from packages.infra.embedded.errors import ServerFailedError
 from packages.infra.embedded.ports import LOOPBACK
 from packages.infra.embedded.process import ProcessRef, end, end_all
 from packages.infra.embedded.waiting import Problem
+from packages.shared_settings.layers import ROOT
 
 _MODULE = "packages.infra.channels.smtp_sink_process"
-_ROOT = Path(__file__).resolve().parents[3]
 _STOP_GRACE = timedelta(seconds=5)
 _ANSWER_TIMEOUT_S = 3.0
 
@@ -52,7 +52,7 @@ class MailServer:
         log_start = logs.size(self.log_file)
         finished = subprocess.run(
             [sys.executable, "-m", _MODULE, str(self.data_dir), str(port), str(self.log_file)],
-            cwd=_ROOT,
+            cwd=ROOT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

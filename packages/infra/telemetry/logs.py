@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
+from packages.infra.telemetry.instants import rfc3339
 from packages.shared_settings.masking import masked_url
 
 # What every record has; the rest are the fields of the event.
@@ -38,7 +39,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, or more where there is a traceback."""
-        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        moment = rfc3339(datetime.fromtimestamp(record.created, UTC))
         fields = "".join(f" {name}={_quoted(value)}" for name, value in fields_of(record).items())
         line = f"{moment} {record.levelname} {record.name} {record.getMessage()}{fields}"
         if record.exc_info:
@@ -65,7 +66,7 @@ def _json_formatter() -> logging.Formatter:
 
         def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  # logging's name
             del datefmt
-            return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            return rfc3339(datetime.fromtimestamp(record.created, UTC))
 
     return MaskingJsonFormatter(
         "{asctime}{levelname}{name}{message}",
