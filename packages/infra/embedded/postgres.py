@@ -182,6 +182,8 @@ class PostgresServer:
         }
         if not self._durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+            # Its worker belongs to the superuser, and would stand in the way of who drops a short-lived database.
+            settings |= {"autovacuum": "off"}
         return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
     def _failed(self, reason: str, *, log_start_bytes: int, said: str = "") -> ServerFailedError:
