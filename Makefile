@@ -58,7 +58,7 @@ chaos: setup  ## Kill processes of a running service and see nothing lost (minut
 	$(BIN)/pytest -m chaos
 
 bench: setup  ## Measure against plain Celery; the figures of benchmarks/RESULTS.md
-	$(BIN)/python -m benchmarks.startup
+	for benchmark in startup cron calendars preview spread; do $(BIN)/python -m benchmarks.$$benchmark; done
 
 lock: setup  ## Pin the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 requirements/uv.in -o requirements/uv.txt

@@ -8,7 +8,7 @@ from typing import Any
 
 from celery.beat import PersistentScheduler
 
-from packages.infra.beat.scheduler import BeatScheduler
+from packages.infra.beat.scheduler import AdaptiveScheduler
 
 STAMP_VARIABLE = "BENCHMARK_STAMP_FILE"
 
@@ -25,5 +25,5 @@ class Plain(_EndsAfterFirstTick, PersistentScheduler):
     """What `celery beat` uses when nothing is said."""
 
 
-class Ours(_EndsAfterFirstTick, BeatScheduler):
+class Ours(_EndsAfterFirstTick, AdaptiveScheduler):
     """What this project's beat uses."""

@@ -11,10 +11,15 @@ from redis import RedisError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from apps.cli import approvals, backtest, db, services
+from apps.cli.backfill import backfill
 from apps.cli.config import config
 from apps.cli.errors import EXIT_FAILED, EXIT_USAGE, CommandError
+from apps.cli.explain import explain
+from apps.cli.pause import pause, pauses, resume
+from apps.cli.preview import preview
 from apps.cli.run import run
 from apps.cli.status import status
+from apps.cli.trigger import trigger
 from apps.cli.up import up
 from packages.infra.connections import NoServerError, resolve_connections
 from packages.infra.db.errors import DatabaseError
@@ -31,6 +36,13 @@ app = typer.Typer(
 app.command()(up)
 app.command()(status)
 app.command()(run)
+app.command()(preview)
+app.command()(explain)
+app.command()(pause)
+app.command()(resume)
+app.command()(pauses)
+app.command()(trigger)
+app.command()(backfill)
 app.command()(config)
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(backtest.app, name="backtest")

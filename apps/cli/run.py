@@ -2,20 +2,20 @@
 
 import logging
 import sys
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from apps.cli.environment import load_celery_app, ready_database, use_servers
 from apps.cli.errors import CommandError
+from apps.cli.job_names import JobArgument, find_job
 from apps.cli.output import AsJson, print_json
-from packages.catalogue.jobs import JOBS
 from packages.infra.telemetry.logs import configure_logging
 from packages.shared_settings import get_worker_io_settings
 
 
 def run(
-    job: Annotated[str, typer.Argument(help="A job by its name, such as maintenance.backup_postgres_full.")],
+    job: JobArgument,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -23,7 +23,7 @@ def run(
 
     The job's flag does not matter. Without a database of your own the embedded one is started, and stopped after.
     """
-    name = _job_name(job)
+    name = find_job(job).name
     settings = get_worker_io_settings()
     # Standard output is the result's alone.
     configure_logging(log_format=settings.log_format, level=logging.WARNING, stream=sys.stderr)
@@ -60,12 +60,3 @@ def _leave_out_tracebacks() -> None:
         handler.addFilter(name_the_error)
     # Celery's report of a failed task: the command says it itself.
     logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
-
-
-def _job_name(given: str) -> str:
-    names = [job.name for job in JOBS]
-    matches = [name for name in names if given in {name, name.partition(".")[2]}]
-    if len(matches) != 1:
-        listed = "\n  ".join(names)
-        raise typer.BadParameter(f"there is no job {given!r}. The jobs are:\n  {listed}")
-    return matches[0]

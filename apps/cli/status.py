@@ -1,22 +1,27 @@
-"""`minsy status`: processes, servers, queues with their depth, and the last run of each job with its result."""
+"""`minsy status`: processes, servers, queues with their depth, pauses, and the last run of each job with its result."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from celery import Celery
 
+from apps.cli.control import current_pauses, pause_as_json
 from apps.cli.environment import embedded_services, load_celery_app
 from apps.cli.errors import EXIT_NOT_RUNNING
 from apps.cli.output import AsJson, coloured, is_terminal, is_wide, print_json, print_table
+from apps.cli.pause import print_pauses
 from apps.cli.supervisor.record import read_record
 from packages.catalogue.jobs import JOBS
 from packages.infra.connections import embedded_servers_needed, resolve_connections
 from packages.shared_settings import get_beat_settings, get_worker_io_settings
 from packages.shared_settings.common import CommonSettings
+
+if TYPE_CHECKING:
+    from packages.scheduling.snapshot import Pause
 
 PING_TIMEOUT_S = 1.0
 
@@ -53,7 +58,7 @@ class JobRow:
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Show processes, queues with their depth, and each job's last run. Exit code 3 when there is no broker.
+    """Show processes, queues with their depth, pauses, and each job's last run. Exit code 3 when there is no broker.
 
     On a terminal results are shortened; `--json` and a pipe have them whole.
     """
@@ -62,17 +67,23 @@ def status(*, as_json: AsJson = False) -> None:
     processes = _processes(settings)
     queues: list[QueueRow] = []
     jobs: list[JobRow] = []
+    pauses: Sequence[Pause] = ()
     if has_broker:
         celery_app = load_celery_app()
         queues, jobs = _queues(celery_app), _jobs(celery_app)
+        pauses = current_pauses(celery_app)
         processes += _workers(celery_app)
     if as_json:
         sections: Mapping[str, Sequence[Any]] = {"processes": processes, "queues": queues, "jobs": jobs}
-        print_json({name: [asdict(row) for row in rows] for name, rows in sections.items()})
+        shown = {name: [asdict(row) for row in rows] for name, rows in sections.items()}
+        print_json(shown | {"pauses": [pause_as_json(pause) for pause in pauses]})
     else:
         _print_processes(processes)
         if has_broker:
             _print_queues(queues)
+            if pauses:
+                typer.echo()
+                print_pauses(pauses)
             _print_jobs(jobs, now=datetime.now(UTC))
     if not has_broker:
         if not as_json:

@@ -19,6 +19,7 @@ from apps.cli.supervisor.process import ProcessSpec
 from apps.cli.supervisor.record import end_leftovers
 from apps.cli.supervisor.servers import give_back, watch_servers
 from apps.cli.supervisor.supervisor import Supervisor
+from packages.catalogue.jobs import enabled_jobs
 from packages.catalogue.queues import Profile
 from packages.infra.connections import Connections, embedded_servers_needed
 from packages.infra.db.engine import make_engine, make_session_factory
@@ -46,9 +47,9 @@ def up(
 
     A process that dies is started again. Exit code 0 after a clean stop, 1 when something had to be given up.
     """
-    # All three, so that a wrong setting of any service is said before anything starts.
+    # All three, and what the jobs make of them, so that a wrong one is said before anything starts.
     settings = get_worker_io_settings()
-    get_beat_settings()
+    enabled_jobs(get_beat_settings())
     get_worker_cpu_settings()
     with _only_one(settings.minsy_var_dir):
         _stop_on_any_signal()

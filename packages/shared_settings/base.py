@@ -1,9 +1,11 @@
 """The base of every service's settings: frozen, filled from the layers, with errors that name variable and file."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from difflib import get_close_matches
+from typing import Any, ClassVar, Self, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, PrivateAttr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from packages.shared_settings.errors import SettingProblem, SettingsError
@@ -29,6 +31,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     service: ClassVar[str]
+    _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def from_layers(cls, layers: Layers) -> Self:
@@ -60,6 +63,13 @@ class ServiceSettings(BaseSettings):
             source = _LayersSource(type(self), _layers)
             values = {**source(), **values}
         super().__init__(**values)
+        if _layers is not None:
+            self._origins = _layers.origins
+
+    def problem_with(self, field: str, problem: str) -> SettingProblem:
+        """What is wrong with a field, as found by who knows more than the field: with its variable and layer."""
+        variable = field.upper()
+        return SettingProblem(variable, self._origins.get(variable, _DEFAULTS), problem, "")
 
     @classmethod
     def settings_customise_sources(
@@ -80,10 +90,12 @@ class ServiceSettings(BaseSettings):
         return frozenset(name.upper() for name in cls.model_fields)
 
     @classmethod
-    def allowed(cls, field: str) -> str:
-        """What a field may be, in words; empty when the field says nothing."""
+    def allowed(cls, field: str, key: str = "") -> str:
+        """What a field may be, or a key of its JSON object, in words; empty when nothing is said."""
         info = cls.model_fields.get(field)
-        return (info.description or "") if info else ""
+        if key and info is not None:
+            return _in_words(_keys_of(info)[key])
+        return _in_words(info) if info else ""
 
     @classmethod
     def _problem(cls, detail: Any, layers: Layers) -> SettingProblem:  # noqa: ANN401  # pydantic's ErrorDetails
@@ -94,12 +106,35 @@ class ServiceSettings(BaseSettings):
             return SettingProblem(variable, layers.origins.get(variable, _DEFAULTS), problem.rstrip("."), "")
         field = str(detail["loc"][0]).lower()
         variable = field.upper()
+        origin = layers.origins.get(variable, _DEFAULTS)
+        keys = _keys_of(cls.model_fields[field]) if field in cls.model_fields else {}
+        if keys and len(detail["loc"]) > 1:
+            key = str(detail["loc"][1])
+            if key not in keys:
+                close = get_close_matches(key, keys, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                return SettingProblem(variable, origin, f"unknown key {key!r}{hint}", cls.allowed(field))
+            problem = f"{key!r} is {detail['input']!r}: {message[:1].lower()}{message[1:]}"
+            return SettingProblem(variable, origin, problem, cls.allowed(field, key))
         value = layers.values.get(variable, "")
         shown = "" if cls.is_secret(field) else f"{value!r}: "
-        problem = f"{shown}{message[:1].lower()}{message[1:]}"
-        return SettingProblem(variable, layers.origins.get(variable, _DEFAULTS), problem, cls.allowed(field))
+        said = "this is no JSON object" if keys else f"{message[:1].lower()}{message[1:]}"
+        return SettingProblem(variable, origin, f"{shown}{said}", cls.allowed(field))
 
     @classmethod
     def is_secret(cls, field: str) -> bool:
         """Whether a field's value must never be shown."""
         return "SecretStr" in str(cls.model_fields[field].annotation) if field in cls.model_fields else False
+
+
+def _keys_of(info: FieldInfo) -> Mapping[str, FieldInfo]:
+    """The keys of the JSON object that a field is; none if it is something else."""
+    kind = info.annotation
+    return kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+
+
+def _in_words(info: FieldInfo) -> str:
+    """The description of a field, or that of the type which it may have beside None."""
+    within = (meta for part in get_args(info.annotation) for meta in getattr(part, "__metadata__", ()))
+    descriptions = (meta.description for meta in within if isinstance(meta, FieldInfo))
+    return info.description or next((text for text in descriptions if text), "")

@@ -1,32 +1,63 @@
-"""What beat publishes and how often: a flag and a trigger for each job."""
+"""What beat publishes, how often and when not: a flag, a trigger and policies for each job."""
 
 from typing import ClassVar
 
 from packages.shared_settings.common import CommonSettings
-from packages.shared_settings.fields import Flag, Hour, IntervalMinutes, IntervalSeconds, Minute
+from packages.shared_settings.fields import (
+    Flag,
+    GateMode,
+    Hour,
+    InputFile,
+    IntervalMinutes,
+    IntervalSeconds,
+    Margin,
+    Markets,
+    Minute,
+    UnknownDates,
+)
+from packages.shared_settings.policies import AS_IN_CATALOGUE, Policy
 
 
 class BeatSettings(CommonSettings):
-    """The flags and trigger parameters of the jobs. Every flag is off unless a layer turns it on."""
+    """The flags, trigger parameters and policies of the jobs. Every flag is off unless a layer turns it on.
+
+    What a job may differ in stands in the field named after it, with `_policy` behind.
+    """
 
     service: ClassVar[str] = "beat"
 
     postgres_backup_enabled: Flag = False
     postgres_backup_hour_utc: Hour = 2
     postgres_backup_minute_utc: Minute = 30
+    maintenance_backup_postgres_full_policy: Policy = AS_IN_CATALOGUE
 
     user_email_csv_export_enabled: Flag = False
     user_email_csv_export_interval_minutes: IntervalMinutes = 60
+    maintenance_export_user_emails_csv_policy: Policy = AS_IN_CATALOGUE
 
     backtest_stale_job_cleanup_enabled: Flag = False
     backtest_stale_job_cleanup_interval_minutes: IntervalMinutes = 5
+    maintenance_fail_stale_backtest_jobs_policy: Policy = AS_IN_CATALOGUE
 
     paper_trading_enabled: Flag = False
     paper_trading_loop_interval_seconds: IntervalSeconds = 60
+    paper_trading_scheduler_tick_policy: Policy = AS_IN_CATALOGUE
     market_data_refresh_active_subscriptions_interval_seconds: IntervalSeconds = 60
+    market_data_refresh_active_subscriptions_policy: Policy = AS_IN_CATALOGUE
 
     notifications_enabled: Flag = False
     notifications_loop_interval_seconds: IntervalSeconds = 15
+    notifications_dispatch_pending_policy: Policy = AS_IN_CATALOGUE
 
     trading_approval_enabled: Flag = False
     trading_approval_expire_scan_interval_seconds: IntervalSeconds = 30
+    trade_approval_expire_pending_policy: Policy = AS_IN_CATALOGUE
+
+    # Of the jobs that work only while a market is open.
+    trading_hours_gate: GateMode = "enforce"
+    trading_hours_markets: Markets = ("XNYS",)
+    trading_hours_margin_before_minutes: Margin = 5
+    # The last bar of a session is there only some time after its close.
+    trading_hours_margin_after_minutes: Margin = 15
+    trading_hours_unknown_dates: UnknownDates = "fail_open"
+    calendar_overrides_file: InputFile = None

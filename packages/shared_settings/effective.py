@@ -1,9 +1,10 @@
 """Every effective value of a service with the layer that gave it, for people: secrets are masked."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from packages.shared_settings.loading import SERVICES, layers_of
 from packages.shared_settings.masking import masked_url
@@ -49,4 +50,10 @@ def _shown(value: object) -> str | None:
     if isinstance(value, dict):
         # A channel's URL may hold its token anywhere, so none of it is shown.
         return ", ".join(f"{name}=***" for name in value) or "none"
+    if isinstance(value, BaseModel):
+        # As it can be written into an env file.
+        given = value.model_dump(mode="json", exclude_none=True)
+        return json.dumps(given) if given else None
+    if isinstance(value, tuple):
+        return ",".join(str(part) for part in value)
     return str(value).lower() if isinstance(value, bool) else str(value)

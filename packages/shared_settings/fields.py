@@ -1,10 +1,12 @@
 """The kinds of values that settings have, each with its bounds and the sentence that says what is allowed."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
 
 from packages.shared_settings.layers import ROOT
 
@@ -49,6 +51,32 @@ def _absolute(path: Path) -> Path:
     return path if path.is_absolute() else ROOT / path
 
 
+def _existing_file(path: Path | None) -> Path | None:
+    absolute = None if path is None else _absolute(path)
+    if absolute is not None and not absolute.is_file():
+        raise ValueError("there is no such file")
+    return absolute
+
+
+def _split(value: object) -> object:
+    """An env file has commas where a list would be."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _markets(markets: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if markets is None:
+        return None
+    if not markets:
+        raise ValueError("there is no market in it")
+    if wrong := [market for market in markets if not _MARKET.fullmatch(market)]:
+        raise ValueError(f"{wrong[0]!r} is no code of a market")
+    return tuple(dict.fromkeys(markets))
+
+
+# The form only; whether there is a calendar of that name is known where calendars are read.
+_MARKET: Final = re.compile(r"[A-Z0-9]{4}|24/7")
 _SECONDS = "a whole number of seconds from 1 to 86400"
 _MINUTES = "a whole number of minutes from 1 to 10080"
 
@@ -60,6 +88,16 @@ Minute = Annotated[int, Field(ge=0, le=59, description="a minute from 0 to 59")]
 Count = Annotated[int, Field(ge=1, le=100_000, description="a whole number from 1 to 100000")]
 BasisPoints = Annotated[int, Field(ge=0, le=1000, description="hundredths of a percent, from 0 to 1000")]
 Flag = Annotated[bool, Field(description="true or false")]
+Margin = Annotated[int, Field(ge=0, le=1440, description="a whole number of minutes from 0 to 1440")]
+GateMode = Annotated[Literal["off", "observe", "enforce"], Field(description="off, observe or enforce")]
+UnknownDates = Annotated[Literal["fail_open", "fail_closed"], Field(description="fail_open or fail_closed")]
+Markets = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_split),
+    AfterValidator(_markets),
+    Field(description="MIC codes such as XNYS, or 24/7, with commas between them"),
+]
 Directory = Annotated[Path, AfterValidator(_absolute), Field(description="a directory, absolute or in the repository")]
 
 RedisUrl = Annotated[
@@ -69,6 +107,9 @@ RedisUrl = Annotated[
 ]
 DatabaseUrl = Annotated[
     SecretStr | None, AfterValidator(_database_url), Field(description="postgresql://user:password@host:port/database")
+]
+InputFile = Annotated[
+    Path | None, AfterValidator(_existing_file), Field(description="a file, absolute or in the repository")
 ]
 BrokerUrl = Annotated[
     SecretStr | None,

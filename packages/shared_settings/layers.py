@@ -8,7 +8,7 @@ Nothing is checked here but the names: what a value may be is said by the models
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from io import StringIO
@@ -24,7 +24,8 @@ PROCESS_ENVIRONMENT = "the process environment"
 _A_LINE = "NAME=value, NAME='value', a comment after #, or nothing"
 
 # Read before any layer, so they may stand in the process environment only.
-BOOTSTRAP_VARIABLES = ("MINSY_ENV", "MINSY_SERVICE", "MINSY_CELERY_PROFILE", "MINSY_ENV_DIR", "MINSY_ENV_FILE")
+PATH_VARIABLES = ("MINSY_ENV_DIR", "MINSY_ENV_FILE")
+BOOTSTRAP_VARIABLES = ("MINSY_ENV", "MINSY_SERVICE", "MINSY_CELERY_PROFILE", *PATH_VARIABLES)
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,10 @@ def read_layers(service: str, *, environ: Mapping[str, str], known: frozenset[st
     Raises:
         SettingsError: a file named explicitly is missing, a line is malformed, or a variable is unknown.
     """
-    environment = environ.get("MINSY_ENV") or DEFAULT_ENVIRONMENT
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", environment):
-        raise SettingsError(
-            SettingProblem("MINSY_ENV", PROCESS_ENVIRONMENT, f"{environment!r} is no name", "letters, digits, _ and -")
-        )
+    environment = _environment(environ)
     values: dict[str, str] = {}
     origins: dict[str, str] = {}
-    for path in _files(service, environment, environ):
+    for path in _existing_files(service, environ):
         name = _shown(path)
         for variable, value in _read_file(path, name, known).items():
             values[variable], origins[variable] = value, name
@@ -62,8 +59,38 @@ def read_layers(service: str, *, environ: Mapping[str, str], known: frozenset[st
     return Layers(environment, values, origins)
 
 
-def _files(service: str, environment: str, environ: Mapping[str, str]) -> Iterator[Path]:
-    directory = Path(environ.get("MINSY_ENV_DIR") or ROOT / "env")
+def layer_files(service: str, environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Every file that a service reads, or would if it existed, lowest layer first.
+
+    Raises:
+        SettingsError: MINSY_ENV is no name.
+    """
+    directory, environment = _directory(environ), _environment(environ)
+    names = (".env.common", f".env.{environment}", f".env.{environment}.{service}", ".env.secrets")
+    explicit = environ.get("MINSY_ENV_FILE")
+    return (*(directory / name for name in names), *([Path(explicit)] if explicit else ()))
+
+
+def _environment(environ: Mapping[str, str]) -> str:
+    environment = environ.get("MINSY_ENV") or DEFAULT_ENVIRONMENT
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", environment):
+        raise SettingsError(
+            SettingProblem("MINSY_ENV", PROCESS_ENVIRONMENT, f"{environment!r} is no name", "letters, digits, _ and -")
+        )
+    return environment
+
+
+def _directory(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("MINSY_ENV_DIR") or ROOT / "env")
+
+
+def _existing_files(service: str, environ: Mapping[str, str]) -> list[Path]:
+    """The layer files that are there.
+
+    Raises:
+        SettingsError: one that is named explicitly is not.
+    """
+    directory, environment = _directory(environ), _environment(environ)
     own = directory / f".env.{environment}"
     if environ.get("MINSY_ENV") and not own.is_file():
         there = {path.name.split(".")[2] for path in directory.glob(".env.*")} - {"common", "secrets"}
@@ -76,16 +103,14 @@ def _files(service: str, environment: str, environ: Mapping[str, str]) -> Iterat
                 f"an environment with a file of its own ({names})",
             )
         )
-    layers = [directory / ".env.common", own, directory / f".env.{environment}.{service}", directory / ".env.secrets"]
-    yield from (path for path in layers if path.is_file())
-    if explicit := environ.get("MINSY_ENV_FILE"):
-        if not Path(explicit).is_file():
-            raise SettingsError(
-                SettingProblem(
-                    "MINSY_ENV_FILE", PROCESS_ENVIRONMENT, f"there is no file {explicit}", "the path of a readable file"
-                )
+    explicit = environ.get("MINSY_ENV_FILE")
+    if explicit and not Path(explicit).is_file():
+        raise SettingsError(
+            SettingProblem(
+                "MINSY_ENV_FILE", PROCESS_ENVIRONMENT, f"there is no file {explicit}", "the path of a readable file"
             )
-        yield Path(explicit)
+        )
+    return [path for path in layer_files(service, environ) if path.is_file()]
 
 
 def _read_file(path: Path, name: str, known: frozenset[str]) -> dict[str, str]:

@@ -1,298 +1,231 @@
-"""The scheduler class on a real broker: headers, and a publish that fails and is made up for."""
+"""The scheduler class on a real broker: what a message says, and what a beat that starts again goes on with."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery
-from celery.beat import ScheduleEntry
 from celery.schedules import crontab, schedule
-from kombu.exceptions import OperationalError
 
-from packages.infra.beat.entry import GridEntry, resume_at
-from packages.infra.beat.last_fires import RedisLastFires
-from packages.infra.beat.scheduler import BeatScheduler
+from packages.infra.beat.job_schedule import JobSchedule
+from packages.infra.beat.publishing import task_id_of
+from packages.infra.beat.scheduler import AdaptiveScheduler
+from packages.infra.queue.broker_redis import open_broker_redis
+from packages.infra.queue.running import RunningStore
+from packages.scheduling.decision import Reason, Verdict
+from packages.scheduling.instants import to_instant
+from packages.scheduling.model import Criticality, Job
+from packages.scheduling.policies import OverlapMode, Policies
+from packages.scheduling.triggers.interval import IntervalTrigger
+from tests.beat.stepped import NOON, Clock, make_app, on_clock, run_until, settle
 
 HOURLY = schedule(timedelta(hours=1))
 ENTRY: dict[str, Any] = {"task": "area.job", "schedule": HOURLY, "options": {"queue": "area", "expires": 60}}
 
 
-def make_app(url: str) -> Celery:
-    app = Celery("test", broker=url, set_as_current=False)
-    app.conf.update(
-        beat_schedule={"area.job": ENTRY, "area.other": {**ENTRY, "task": "area.other"}},
-        timezone="UTC",
-        task_publish_retry=False,
-        broker_transport_options={"socket_connect_timeout": 1},
-    )
-    return app
+def app_on(url: str, entries: dict[str, Any] | None = None, **conf: object) -> Celery:
+    given = {"area.job": ENTRY, "area.other": {**ENTRY, "task": "area.other"}} if entries is None else entries
+    return make_app(given, broker=url, **conf)
 
 
-class FlakyScheduler(BeatScheduler):
-    """A broker that is away as long as `away` is set."""
-
-    away = False
-    clock = 0.0
-
-    def send_task(self, *args: object, **kwargs: object) -> object:
-        if self.away:
-            raise OperationalError("the broker is away")
-        return super().send_task(*args, **kwargs)
-
-
-def flaky(app: Celery) -> FlakyScheduler:
-    scheduler = FlakyScheduler(app)
-    scheduler.monotonic = lambda: scheduler.clock
+def stepped(app: Celery, clock: Clock) -> AdaptiveScheduler:
+    scheduler = AdaptiveScheduler(app)
+    on_clock(scheduler, clock)
     return scheduler
 
 
-def due(scheduler: BeatScheduler) -> None:
-    """Make every entry due at the next tick."""
-    scheduler.tick()
-    for entry in scheduler.schedule.values():
-        entry.last_run_at = datetime.now(UTC) - timedelta(hours=2)
-    scheduler.populate_heap()
+def beat(app: Celery, clock: Clock, end: datetime) -> None:
+    """Run a beat of its own until `end`."""
+    scheduler = stepped(app, clock)
+    run_until(scheduler, clock, end)
+    scheduler.close()
 
 
-def messages(app: Celery) -> list[dict[str, Any]]:
+def messages(app: Celery, queue: str = "area") -> list[dict[str, Any]]:
     """The headers of the messages in the queue, which is empty afterwards."""
     taken: list[dict[str, Any]] = []
-    with app.connection_for_read() as connection, connection.SimpleQueue("area") as queue:
+    with app.connection_for_read() as connection, connection.SimpleQueue(queue) as waiting:
         while True:
             try:
-                message = queue.get(block=False)
-            except queue.Empty:
+                message = waiting.get(block=False)
+            except waiting.Empty:
                 return taken
-            taken.append(message.headers)
+            taken.append({**message.headers, "correlation_id": message.properties["correlation_id"]})
             message.ack()
 
 
-def tick_all(scheduler: BeatScheduler) -> float:
-    delay = scheduler.tick()
-    while delay == 0:
-        delay = scheduler.tick()
-    return delay
-
-
-def test_a_message_says_which_job_it_belongs_to(redis_url: str) -> None:
-    app = make_app(redis_url)
-    scheduler = BeatScheduler(app)
-    due(scheduler)
-    before = datetime.now(UTC)
-    tick_all(scheduler)
-    scheduler.close()
-    found = {str(headers["beat_job"]): headers for headers in messages(app)}
-    assert set(found) == {"area.job", "area.other"}
-    headers = found["area.job"]
-    assert headers["task"] == "area.job"
-    assert headers["beat_origin"] == "schedule"
-    assert headers["celery_beat_task"] is True
-    assert headers["expires"] is not None
-    published = datetime.fromisoformat(str(headers["beat_published_at"]))
-    assert before - timedelta(milliseconds=1) <= published <= datetime.now(UTC)
-
-
-def test_the_entry_itself_is_not_stamped(redis_url: str) -> None:
-    app = make_app(redis_url)
-    scheduler = BeatScheduler(app)
-    due(scheduler)
-    tick_all(scheduler)
-    scheduler.close()
-    assert all("headers" not in (entry.options or {}) for entry in scheduler.schedule.values())
-
-
-def test_a_failed_publish_is_made_up_for(redis_url: str) -> None:
-    app = make_app(redis_url)
-    scheduler = flaky(app)
-    due(scheduler)
-    scheduler.away = True
-    assert tick_all(scheduler) <= 1
-    assert messages(app) == []
-    scheduler.away = False
-    tick_all(scheduler)
-    scheduler.close()
-    assert sorted(str(headers["beat_job"]) for headers in messages(app)) == ["area.job", "area.other"]
-
-
-def test_a_fire_that_would_have_expired_is_given_up(redis_url: str) -> None:
-    app = make_app(redis_url)
-    scheduler = flaky(app)
-    due(scheduler)
-    scheduler.away = True
-    tick_all(scheduler)
-    scheduler.clock = 60.0
-    scheduler.away = False
-    tick_all(scheduler)
-    scheduler.close()
-    assert messages(app) == []
-
-
-def test_a_broken_entry_does_not_hold_back_what_waits_behind_it(redis_url: str) -> None:
-    app = make_app(redis_url)
-    app.conf.beat_schedule = {"area.broken": {**ENTRY, "args": (object(),)}, **app.conf.beat_schedule}
-    scheduler = flaky(app)
-    due(scheduler)
-    scheduler.away = True
-    tick_all(scheduler)
-    scheduler.away = False
-    tick_all(scheduler)
-    scheduler.close()
-    assert sorted(str(headers["beat_job"]) for headers in messages(app)) == ["area.job", "area.other"]
-
-
-def test_an_entry_that_cannot_be_published_does_not_stop_the_others(redis_url: str) -> None:
-    app = make_app(redis_url)
-    app.conf.beat_schedule["area.broken"] = {**ENTRY, "args": (object(),)}
-    scheduler = flaky(app)
-    due(scheduler)
-    for _ in range(3):
-        tick_all(scheduler)
-    scheduler.close()
-    assert sorted(str(headers["beat_job"]) for headers in messages(app)) == ["area.job", "area.other"]
-
-
-@pytest.mark.parametrize("options", [{}, {"headers": {"mine": 1}}])
-def test_headers_of_the_entry_are_kept(redis_url: str, options: dict[str, object]) -> None:
-    app = make_app(redis_url)
-    scheduler = BeatScheduler(app)
-    entry = ScheduleEntry(
-        name="area.job", task="area.job", schedule=HOURLY, options={"queue": "area", **options}, app=app
-    )
-    scheduler.apply_entry(entry, producer=scheduler.producer)
-    scheduler.close()
-    [headers] = messages(app)
-    assert headers["beat_job"] == "area.job"
-    assert headers.get("mine") == (1 if options else None)
-
-
-def minutely(app: Celery, last_run_at: datetime | None = None) -> GridEntry:
-    return GridEntry(
-        name="area.job", task="area.job", schedule=schedule(timedelta(minutes=1)), last_run_at=last_run_at, app=app
-    )
-
-
-def test_an_interval_starts_on_the_grid_of_the_epoch() -> None:
-    app = Celery("test", set_as_current=False)
-    for _ in range(2):
-        last = minutely(app).last_run_at
-        assert last is not None
-        assert (last.second, last.microsecond) == (0, 0)
-        assert last <= datetime.now(UTC) < last + timedelta(minutes=1, seconds=10)
-
-
-def test_an_interval_stays_on_the_grid_of_its_last_run() -> None:
-    app = Celery("test", set_as_current=False)
-    given = datetime.now(UTC) - timedelta(minutes=10, seconds=7)
-    entry = minutely(app, last_run_at=given)
-    assert entry.last_run_at == given
-    following = next(entry)
-    assert following.last_run_at is not None
-    assert (following.last_run_at - given) % timedelta(minutes=1) == timedelta(0)
-    assert following.last_run_at <= datetime.now(UTC)
-    assert following.total_run_count == 1
-    assert isinstance(following, GridEntry)
-
-
-def test_an_interval_that_is_late_is_asked_for_at_the_next_instant_of_its_grid() -> None:
-    app = Celery("test", set_as_current=False)
-    entry = minutely(app, last_run_at=datetime.now(UTC) - timedelta(minutes=3, seconds=40))
-    due, ask_again_s = entry.is_due()
-    assert due
-    assert 0 < ask_again_s <= 20
-
-
-def test_a_grid_that_was_given_survives_a_restart() -> None:
-    app = Celery("test", set_as_current=False)
-    now = datetime.now(UTC)
-    given = now - timedelta(minutes=10, seconds=7)
-    resumed = resume_at(minutely(app, last_run_at=given), given + timedelta(minutes=4, seconds=3), now)
-    assert resumed == given + timedelta(minutes=4)
-
-
-def test_a_crontab_is_left_to_celery() -> None:
-    app = Celery("test", timezone="UTC", set_as_current=False)
-    before = datetime.now(UTC)
-    entry = GridEntry(name="area.job", task="area.job", schedule=crontab(minute="7"), app=app)
-    assert entry.last_run_at is not None
-    assert entry.last_run_at >= before
-
-
-def fired_names(app: Celery) -> list[str]:
+def fired(app: Celery) -> list[str]:
     return sorted(str(headers["beat_job"]) for headers in messages(app))
 
 
+def test_a_message_says_which_fire_it_is(redis_url: str) -> None:
+    app = app_on(redis_url, {"area.job": ENTRY})
+    beat(app, Clock(), NOON + timedelta(hours=1))
+    [headers] = messages(app)
+    nominal = NOON + timedelta(hours=1)
+    assert headers["task"] == "area.job"
+    assert headers["beat_job"] == "area.job"
+    assert headers["beat_origin"] == "schedule"
+    assert headers["scheduled_for"] == headers["planned_for"] == "2026-01-05T13:00:00.000Z"
+    assert headers["beat_published_at"] == "2026-01-05T13:00:00.000Z"
+    assert headers["celery_beat_task"] is True
+    assert headers["expires"] is not None
+    assert headers["id"] == headers["correlation_id"] == task_id_of("area.job", to_instant(nominal), "schedule")
+
+
+def test_the_entry_itself_is_not_stamped(redis_url: str) -> None:
+    own = {"queue": "area", "headers": {"mine": 1}}
+    app = app_on(redis_url, {"area.job": {**ENTRY, "options": own}})
+    clock = Clock()
+    scheduler = stepped(app, clock)
+    run_until(scheduler, clock, NOON + timedelta(hours=2))
+    assert scheduler.schedule["area.job"].options is own
+    scheduler.close()
+    assert own == {"queue": "area", "headers": {"mine": 1}}
+    assert [headers["mine"] for headers in messages(app)] == [1, 1]
+
+
+def test_an_interval_keeps_its_grid_over_a_restart(redis_url: str) -> None:
+    app, clock = app_on(redis_url, {"area.job": ENTRY}), Clock()
+    beat(app, clock, NOON + timedelta(minutes=40))
+    beat(app, clock, NOON + timedelta(minutes=90))
+    assert [headers["scheduled_for"] for headers in messages(app)] == ["2026-01-05T13:00:00.000Z"]
+
+
 def test_what_came_due_while_no_beat_ran_fires_once(redis_url: str) -> None:
-    app = make_app(redis_url)
-    first = BeatScheduler(app)
-    first.tick()
-    first.close()
-    with redis.Redis.from_url(redis_url) as client:
-        kept = RedisLastFires(client)
-        assert set(kept.read()) == {"area.job", "area.other"}
-        kept.write("area.job", datetime.now(UTC) - timedelta(hours=5))
-        kept.write("area.gone", datetime.now(UTC))
-        second = BeatScheduler(app)
-        tick_all(second)
-        tick_all(second)
-        second.close()
-        assert fired_names(app) == ["area.job"]
-        assert datetime.now(UTC) - kept.read()["area.job"] <= timedelta(hours=1)
-        assert "area.gone" not in kept.read()
-    third = BeatScheduler(app)
-    tick_all(third)
-    third.close()
-    assert fired_names(app) == []
+    app, clock = app_on(redis_url), Clock()
+    beat(app, clock, NOON + timedelta(minutes=1))
+    clock.step(timedelta(hours=5))
+    beat(app, clock, clock.now)
+    assert fired(app) == ["area.job", "area.other"]
+    beat(app, clock, clock.now + timedelta(minutes=1))
+    assert fired(app) == []
+
+
+def test_a_beat_that_starts_for_the_first_time_owes_nothing(redis_url: str) -> None:
+    app = app_on(redis_url, {"area.daily": {**ENTRY, "schedule": crontab(minute=0, hour=11)}})
+    beat(app, Clock(), NOON + timedelta(minutes=1))
+    assert fired(app) == []
 
 
 def test_a_daily_entry_that_was_missed_fires(redis_url: str) -> None:
-    app = make_app(redis_url)
-    now = datetime.now(UTC)
-    missed = now - timedelta(minutes=2)
-    daily = crontab(minute=str(missed.minute), hour=str(missed.hour))
-    app.conf.beat_schedule = {"area.daily": {**ENTRY, "schedule": daily}}
+    app = app_on(redis_url, {"area.daily": {**ENTRY, "schedule": crontab(minute=0, hour=13)}})
+    clock = Clock()
+    beat(app, clock, NOON)
+    clock.step(timedelta(hours=2))
+    beat(app, clock, clock.now)
+    assert fired(app) == ["area.daily"]
+
+
+def test_a_job_that_is_gone_is_forgotten(redis_url: str) -> None:
+    clock = Clock()
+    beat(app_on(redis_url), clock, NOON)
+    beat(app_on(redis_url, {"area.job": ENTRY}), clock, NOON)
     with redis.Redis.from_url(redis_url) as client:
-        RedisLastFires(client).write("area.daily", now - timedelta(days=1))
-    scheduler = BeatScheduler(app)
-    tick_all(scheduler)
+        assert client.hkeys("test:beat:state") == client.hkeys("test:beat:anchors") == [b"area.job"]
+
+
+def test_another_trigger_owes_nothing_of_its_past(redis_url: str) -> None:
+    clock = Clock()
+    beat(app_on(redis_url, {"area.job": ENTRY}), clock, NOON)
+    clock.step(timedelta(hours=5))
+    app = app_on(redis_url, {"area.job": {**ENTRY, "schedule": crontab(minute=30)}})
+    beat(app, clock, clock.now + timedelta(minutes=1))
+    assert fired(app) == []
+
+
+def test_a_corrupt_state_does_not_stop_beat(redis_url: str) -> None:
+    app, clock = app_on(redis_url), Clock()
+    beat(app, clock, NOON)
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset("test:beat:state", "area.job", "nonsense")
+    clock.step(timedelta(hours=2))
+    beat(app, clock, clock.now)
+    assert fired(app) == ["area.other"]
+
+
+def test_decisions_are_kept(redis_url: str) -> None:
+    app, clock = app_on(redis_url, {"area.job": ENTRY}), Clock()
+    scheduler = stepped(app, clock)
+    run_until(scheduler, clock, NOON + timedelta(hours=2))
+    assert scheduler._loop is not None
+    kept = scheduler._loop._opened.decisions.read("area.job")
     scheduler.close()
-    assert fired_names(app) == ["area.daily"]
+    assert [(decision.verdict, decision.reason) for decision in kept] == [(Verdict.FIRE, Reason.ON_TIME)] * 2
 
 
-def test_without_a_broker_it_waits_and_then_begins(valkey_server: str) -> None:
-    scheduler = BeatScheduler(make_app("redis://127.0.0.1:1/0"))
+def test_without_a_broker_it_waits_and_then_begins(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    scheduler = AdaptiveScheduler(app_on("redis://127.0.0.1:1/0"))
+    assert scheduler.tick() == 1
     assert scheduler.tick() == 1
     scheduler.close()
-    begun = BeatScheduler(make_app(valkey_server))
+    assert [record.getMessage() for record in caplog.records] == ["broker_away"]
+    begun = AdaptiveScheduler(app_on(redis_url))
     assert begun.tick() > 0
     begun.close()
 
 
-class SetClock(BeatScheduler):
-    """A wall clock that a test sets; the other clock goes on."""
-
-    now = datetime(2026, 1, 5, 12, 0, 30, tzinfo=UTC)
-    seconds = 0.0
-
-
-def test_a_clock_that_is_set_back_does_not_stop_an_interval() -> None:
-    app = make_app("memory://")
-    scheduler = SetClock(app)
-    scheduler.monotonic = lambda: scheduler.seconds
-    scheduler.wall_clock = lambda: scheduler.now
-    scheduler.tick()
-    entry = scheduler.schedule["area.job"]
-    entry.last_run_at = scheduler.now.replace(minute=0, second=0)
-    scheduler.tick()
-    scheduler.now -= timedelta(hours=5)
-    scheduler.seconds += 1
-    scheduler.tick()
-    assert entry.last_run_at == datetime(2026, 1, 5, 7, 0, tzinfo=UTC)
+def test_a_scheduler_that_is_only_shown_opens_nothing() -> None:
+    app = app_on("redis://127.0.0.1:1/0")
+    scheduler = AdaptiveScheduler(app, lazy=True)
+    assert scheduler.schedule == {}
+    assert isinstance(scheduler.info, str)
+    scheduler.sync()
     scheduler.close()
+    assert "connection" not in vars(scheduler)
 
 
-def test_a_broker_that_keeps_nothing_is_begun_afresh() -> None:
-    scheduler = BeatScheduler(make_app("memory://"))
-    due(scheduler)
-    tick_all(scheduler)
+def test_it_can_be_closed_twice_and_goes_on_when_ticked(redis_url: str) -> None:
+    app, clock = app_on(redis_url), Clock()
+    scheduler = stepped(app, clock)
     scheduler.close()
+    settle(scheduler)
+    scheduler.close()
+    scheduler.close()
+    clock.step(timedelta(hours=1))
+    settle(scheduler)
+    scheduler.sync()
+    scheduler.close()
+    assert fired(app) == ["area.job", "area.other"]
+
+
+def test_a_broker_that_keeps_nothing_is_begun_afresh(caplog: pytest.LogCaptureFixture) -> None:
+    app, clock = app_on("memory://", {"area.job": ENTRY}), Clock()
+    scheduler = stepped(app, clock)
+    run_until(scheduler, clock, NOON + timedelta(hours=1))
+    scheduler.close()
+    assert "state_is_in_process_only" in [record.getMessage() for record in caplog.records]
+    assert fired(app) == ["area.job"]
+
+
+def overlapping(policy: OverlapMode) -> dict[str, Any]:
+    job = Job(
+        "area.job",
+        "area.job",
+        IntervalTrigger(60_000),
+        "area",
+        Criticality.CRITICAL,
+        policies=Policies(overlap=policy),
+    )
+    return {"area.job": {"task": "area.job", "schedule": JobSchedule(job), "options": {"queue": "area"}}}
+
+
+def test_a_run_that_is_not_over_holds_the_next_one_back(redis_url: str) -> None:
+    app = app_on(redis_url, overlapping(OverlapMode.SKIP))
+    clock = Clock(NOON + timedelta(seconds=30))
+    broker = open_broker_redis(app, namespace="test")
+    assert broker is not None
+    runs = RunningStore(broker)
+    runs.renew({}, now=to_instant(clock.now))
+    scheduler = stepped(app, clock)
+    run_until(scheduler, clock, NOON + timedelta(minutes=2))
+    assert [headers["scheduled_for"] for headers in messages(app)] == ["2026-01-05T12:01:00.000Z"]
+    reading = runs.read(to_instant(clock.now))
+    assert reading is not None
+    [run] = reading.value["area.job"]
+    runs.ended([run.task_id])
+    run_until(scheduler, clock, NOON + timedelta(minutes=3))
+    scheduler.close()
+    broker.close()
+    assert [headers["scheduled_for"] for headers in messages(app)] == ["2026-01-05T12:03:00.000Z"]

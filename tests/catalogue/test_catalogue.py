@@ -7,7 +7,7 @@ import pytest
 from packages.catalogue.checks import CatalogueError, check_catalogue
 from packages.catalogue.jobs import JOBS, JobDefinition, enabled_jobs
 from packages.catalogue.queues import QUEUES, Profile, queues_of
-from packages.scheduling.model import DailyTrigger
+from packages.scheduling.triggers.one_off import OneOff
 from packages.shared_settings.beat import BeatSettings
 
 FLAGS = {
@@ -52,11 +52,22 @@ def test_each_queue_is_served_by_one_worker() -> None:
         ({"flag": "no_such_flag"}, "its flag 'no_such_flag'"),
         ({"flag": "postgres_backup_hour_utc"}, "its flag 'postgres_backup_hour_utc'"),
         ({"name": "backup"}, "job backup: a name is area.task"),
+        ({"name": "area.backup"}, "job area.backup: BeatSettings has no field 'area_backup_policy' for its policies"),
     ],
 )
 def test_a_broken_entry_is_named(change: dict[str, str], said: str) -> None:
     with pytest.raises(CatalogueError, match=said):
         check_catalogue([replace(JOBS[0], **change)])  # type: ignore[arg-type]  # fields of text only
+
+
+def test_a_field_of_policies_without_its_job_is_named() -> None:
+    with pytest.raises(CatalogueError, match="field trade_approval_expire_pending_policy of BeatSettings: there is no"):
+        check_catalogue([job for job in JOBS if job.name != "trade_approval.expire_pending"])
+
+
+def test_two_jobs_may_not_share_a_field_of_policies() -> None:
+    with pytest.raises(CatalogueError, match="field paper_trading_scheduler_tick_policy of BeatSettings: 2 jobs share"):
+        check_catalogue([*JOBS, replace(JOBS[3], name="paper.trading_scheduler_tick")])
 
 
 def test_a_name_given_twice_is_named() -> None:
@@ -65,6 +76,6 @@ def test_a_name_given_twice_is_named() -> None:
 
 
 def test_a_trigger_without_a_period_needs_an_expiry() -> None:
-    definition: JobDefinition = replace(JOBS[1], trigger=lambda _: DailyTrigger(hour=1, minute=0))
+    definition: JobDefinition = replace(JOBS[1], trigger=lambda _: OneOff(0))
     with pytest.raises(ValueError, match="needs expires_after"):
         definition.job(BeatSettings())

@@ -1,22 +1,12 @@
-"""Triggers and jobs check what they are made of."""
+"""A job checks what it is made of, and is a value."""
 
-from datetime import timedelta
+import pickle
 
 import pytest
 
-from packages.scheduling.model import Criticality, DailyTrigger, IntervalTrigger, Job
-
-
-@pytest.mark.parametrize("period", [timedelta(0), timedelta(seconds=-1), timedelta(microseconds=1500)])
-def test_an_interval_is_whole_milliseconds_above_zero(period: timedelta) -> None:
-    with pytest.raises(ValueError, match="milliseconds above zero"):
-        IntervalTrigger(period)
-
-
-@pytest.mark.parametrize(("hour", "minute"), [(24, 0), (-1, 0), (0, 60), (0, -1)])
-def test_a_daily_trigger_is_a_time_of_day(hour: int, minute: int) -> None:
-    with pytest.raises(ValueError, match="no time of day"):
-        DailyTrigger(hour=hour, minute=minute)
+from packages.scheduling.model import Criticality, Job
+from packages.scheduling.policies import DEFAULT_POLICIES
+from packages.scheduling.triggers.interval import IntervalTrigger
 
 
 def test_a_message_has_to_live() -> None:
@@ -24,8 +14,20 @@ def test_a_message_has_to_live() -> None:
         Job(
             name="area.job",
             task="area.job",
-            trigger=IntervalTrigger(timedelta(seconds=1)),
+            trigger=IntervalTrigger(1000),
             queue="maintenance",
             criticality=Criticality.CRITICAL,
-            expires_after=timedelta(0),
+            expires_ms=0,
         )
+
+
+def test_a_job_is_a_value() -> None:
+    job = Job("area.job", "area.job", IntervalTrigger(1000), "maintenance", Criticality.CRITICAL)
+    assert (job.expires_ms, job.policies) == (None, DEFAULT_POLICIES)
+    assert pickle.loads(pickle.dumps(job)) == job  # noqa: S301  # our own bytes
+    assert len({job, pickle.loads(pickle.dumps(job))}) == 1  # noqa: S301  # our own bytes
+
+
+@pytest.mark.parametrize(("criticality", "critical"), list(zip(Criticality, [True, True, False, False], strict=True)))
+def test_the_upper_two_are_critical(criticality: Criticality, *, critical: bool) -> None:
+    assert criticality.is_critical is critical

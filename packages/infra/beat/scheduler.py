@@ -1,148 +1,173 @@
-"""The scheduler class that beat runs: Celery's in-memory scheduler, whose fires say which job they belong to.
+"""The scheduler class that beat runs: Celery's interface around the engine, which decides what is published and when.
 
-A publish that fails is not lost: the fire stays pending and is tried again until its message would have expired. A beat
-that starts goes on where the last one was: what came due while none ran fires once. Intervals keep to a grid that no
-restart moves. Nothing else is decided here about when a job is due.
+    tick:  changes of the schedule -> the clocks -> the readings -> the engine -> publish -> keep states and decisions
+
+No error leaves `tick`, and no broker that is away holds it up for longer than its time limits. Publishing goes by
+Celery's own way (`apply_entry`, `apply_async`, `send_task`), so that whoever overrides one of these is called.
 """
 
 import logging
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from celery.beat import ScheduleEntry, Scheduler
+from celery import Celery
 from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
-from packages.infra.beat.entry import GridEntry, interval_of, resume_at
-from packages.infra.beat.last_fires import LastFires, last_fires_of
-from packages.infra.telemetry.instants import rfc3339
+from packages.infra.beat.celery_host import CeleryHost
+from packages.infra.beat.changes import Changes
+from packages.infra.beat.loop import Loop
+from packages.infra.beat.quarantine import Quarantined
+from packages.infra.beat.schedule_map import ScheduleMap
+from packages.infra.beat.state_store import StoreAwayError
+from packages.infra.beat.wiring import Opened, open_for
+from packages.scheduling.instants import SECOND_MS, to_instant
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER_S = 1.0
-CLOCK_TOLERANCE_S = 1.0
-# For an entry without `expires`: long enough for a broker to restart.
-DEFAULT_DEADLINE_S = 3600.0
+# Nothing can wake beat while it sleeps, so it looks this often whether an operator has spoken.
+LONGEST_WAIT_S: Final = 0.5
+# What is due within this is published together.
+LEAST_WAIT_S: Final = 0.002
+RETRY_AFTER_S: Final = 1.0
 
 
-@dataclass(frozen=True)
-class PendingFire:
-    """A fire whose publish failed. `deadline` is on the monotonic clock, in seconds."""
+class AdaptiveScheduler(CeleryHost):
+    """Runs any `beat_schedule`. `open_for` opens what it keeps and asks for, for a test to replace."""
 
-    entry: ScheduleEntry
-    deadline: float
+    open_for: Callable[[Celery], Opened] = staticmethod(open_for)
 
+    def __init__(self, app: Celery, schedule: Any = None, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # Celery's own signature
+        self._loop: Loop | None = None
+        self._changes: Changes | None = None
+        self._away = ""
+        # Meanwhile the handler of a signal must touch nothing.
+        self._is_at_work = False
+        super().__init__(app, ScheduleMap() if schedule is None else schedule, *args, **kwargs)
 
-class BeatScheduler(Scheduler):
-    """Publishes each due entry with the headers `beat_job`, `beat_origin` and `beat_published_at`."""
+    @property
+    def quarantined(self) -> dict[str, Quarantined]:
+        """The entries that raised and were put aside, by name."""
+        return dict(self._loop.roster.quarantine.listed) if self._loop is not None else {}
 
-    Entry = GridEntry
-    monotonic: Callable[[], float] = staticmethod(time.monotonic)
-    wall_clock: Callable[[], datetime] = staticmethod(lambda: datetime.now(UTC))
+    def setup_schedule(self) -> None:
+        """Take the entries of the configuration, and Celery's own ones, into the schedule. Connects to nothing."""
+        self.merge_inplace(self.app.conf.beat_schedule)
+        # Behind, as in Celery's persistent scheduler: merging takes out what the configuration does not have.
+        self.install_default_entries(self.schedule)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # Celery's own signature
-        self._pending: list[PendingFire] = []
-        self._last_fires: LastFires | None = None
-        self._clock_offset_s: float | None = None
-        super().__init__(*args, **kwargs)
+    def install_default_entries(self, data: dict[str, Any]) -> None:
+        """Celery's clean-up of expired results; not where results are disabled."""
+        from celery.backends.base import DisabledBackend
 
-    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:  # noqa: ANN401  # a kombu producer
-        """Publish one due entry; keep it pending when that fails."""
-        expires = (entry.options or {}).get("expires")
-        lifetime_s = expires if isinstance(expires, int | float) else DEFAULT_DEADLINE_S
-        self._publish(PendingFire(entry, self.monotonic() + lifetime_s), producer)
+        if not isinstance(self.app.backend, DisabledBackend):
+            super().install_default_entries(data)
 
-    def tick(self, *args: Any, **kwargs: Any) -> float:  # noqa: ANN401  # Celery's own signature
-        """Try the pending fires, then do what Celery's tick does. Returns seconds until the next tick."""
-        if self._last_fires is None and not self._resume():
+    @property
+    def schedule(self) -> Any:  # noqa: ANN401  # Celery takes any mapping
+        """The entries by name: a dict to read and to change."""
+        return self.get_schedule()
+
+    @schedule.setter
+    def schedule(self, schedule: Any) -> None:  # noqa: ANN401  # as above
+        self.set_schedule(schedule)
+
+    def set_schedule(self, schedule: Any) -> None:  # noqa: ANN401  # as above
+        """Run another schedule from now on."""
+        self.data = ScheduleMap(schedule) if type(schedule) is dict else schedule
+
+    def merge_inplace(self, b: Any) -> None:  # noqa: ANN401  # as above
+        """See Celery. It changes entries in place, so that all that it was given are looked at."""
+        super().merge_inplace(b)
+        if isinstance(self.schedule, ScheduleMap):
+            self.schedule.touched.update(b)
+
+    def tick(self, *_: Any, **__: Any) -> float:  # noqa: ANN401  # Celery's own signature
+        """Publish what is due. Returns the seconds until the next call; 0 when there is more to do at once."""
+        self._is_at_work = True
+        try:
+            return self._tick()
+        except Exception:
+            log.exception("tick_failed")
             return RETRY_AFTER_S
-        self._notice_clock_set_back()
-        self._retry_pending()
-        delay: float = super().tick(*args, **kwargs)
-        return min(delay, RETRY_AFTER_S) if self._pending else delay
+        finally:
+            self._is_at_work = False
 
-    def apply_async(self, entry: ScheduleEntry, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # Celery's own
-        """Publish `entry` with the headers of one fire.
+    def sync(self) -> None:
+        """Keep what is not kept yet."""
+        was_at_work, self._is_at_work = self._is_at_work, True
+        try:
+            if self._loop is not None:
+                self._loop.save()
+        finally:
+            self._is_at_work = was_at_work
 
-        Raises:
-            SchedulingError: the broker did not take the message.
+    def close(self) -> None:
+        """Keep what is not kept yet and let go of all connections; a later `tick` opens them again.
+
+        Celery calls it twice when beat is to end: from the handler of the signal, which may have interrupted a tick,
+        and again when the tick was left. The first call then does nothing: what it needs may be in use right there.
         """
-        options = entry.options or {}
-        headers = {
-            **options.get("headers", {}),
-            "beat_job": entry.name,
-            "beat_origin": "schedule",
-            "beat_published_at": rfc3339(datetime.now(UTC)),
-        }
-        # A copy: the headers of this fire must not stay in the entry.
-        stamped = type(entry)(**{**vars(entry), "options": {**options, "headers": headers}})
-        return super().apply_async(stamped, *args, **kwargs)
-
-    def _retry_pending(self) -> None:
-        waiting, self._pending = self._pending, []
-        for n, fire in enumerate(waiting):
-            if self.monotonic() >= fire.deadline:
-                log.error("fire_expired_unpublished", extra={"job": fire.entry.name})
-                continue
-            if isinstance(self._publish(fire, self.producer), OperationalError):
-                # The broker is still away: the others would only wait for the same time-out.
-                self._pending.extend(waiting[n + 1 :])
-                return
-
-    def _publish(self, fire: PendingFire, producer: Any) -> BaseException | None:  # noqa: ANN401  # a kombu producer
-        """Publish, or keep the fire pending and return what was in the way."""
+        if self._is_at_work:
+            return
+        self._is_at_work = True
         try:
-            result = self.apply_async(fire.entry, producer=producer, advance=False)
-        except Exception as error:  # noqa: BLE001  # the loop boundary: one entry must not end beat
-            # Celery raises its SchedulingError while it handles what really happened.
-            reason = error.__context__ or error
-            log.warning("publish_failed", extra={"job": fire.entry.name, "error": str(reason)})
-            self._pending.append(fire)
-            return reason
-        log.info("published", extra={"job": fire.entry.name, "task_id": getattr(result, "id", None)})
-        self._remember(fire.entry.name)
-        return None
+            super().close()
+        finally:
+            loop, self._loop = self._loop, None
+            if loop is not None:
+                loop.close()
+            self._is_at_work = False
 
-    def _resume(self) -> bool:
-        """Go on where the last beat was; False while the broker is away, without which nothing can be published."""
+    def _tick(self) -> float:
+        now = to_instant(self.utc_now())
+        loop = self._loop or self._open(now)
+        if loop is None:
+            return self._at_most(RETRY_AFTER_S)
+        loop.watch_clock(now, self.monotonic_s())
+        self._follow_changes(loop, now)
+        if loop.run(now):
+            return 0
+        wake = loop.next_wake()
+        if wake is None:
+            return self._at_most(LONGEST_WAIT_S)
+        # Against the clock as it is now: publishing took its time.
+        wait_s = wake / SECOND_MS - self.utc_now().timestamp()
+        return self._at_most(max(LEAST_WAIT_S, min(wait_s, LONGEST_WAIT_S)))
+
+    def _at_most(self, wait_s: float) -> float:
+        return min(wait_s, float(self.max_interval or wait_s))
+
+    def _open(self, now: int) -> Loop | None:
+        """Open what beat works with; None while the broker is away, without which nothing can be published."""
+        if self._changes is None:
+            self._changes = Changes(self.app, make_entry=self.make_entry, now_s=self.monotonic_s())
+        opened: Opened | None = None
         try:
-            last_fires = last_fires_of(self.connection)
-            known = last_fires.read()
-            last_fires.forget_all_but(self.schedule)
-            now = self.wall_clock()
-            for name, entry in self.schedule.items():
-                if name in known:
-                    entry.last_run_at = resume_at(entry, known[name], now)
-                elif entry.last_run_at is not None:
-                    last_fires.write(name, entry.last_run_at)
-        except (OperationalError, RedisError) as error:
-            log.warning("broker_away", extra={"error": str(error)})
-            return False
-        self._last_fires = last_fires
-        self._heap = None
-        return True
+            opened = self.open_for(self.app)
+            names = self._changes.all_names(self.schedule, asks_everybody=self.asks_everybody)
+            loop = Loop(self, opened, names, now)
+        except (OperationalError, StoreAwayError) as error:
+            if opened is not None:
+                opened.close()
+            if str(error) != self._away:
+                log.warning("broker_away", extra={"error": str(error)})
+            self._away = str(error)
+            return None
+        self._away = ""
+        self._loop = loop
+        return loop
 
-    def _remember(self, name: str | None) -> None:
-        entry = self.schedule.get(name) if name is not None else None
-        if name is None or self._last_fires is None or entry is None or entry.last_run_at is None:
+    def _follow_changes(self, loop: Loop, now: int) -> None:
+        changes = self._changes
+        if changes is None:
+            return
+        changes.apply_configuration(self.schedule, self.monotonic_s())
+        names = changes.names(self.schedule, loop.roster, now, asks_everybody=self.asks_everybody)
+        if not names:
             return
         try:
-            self._last_fires.write(name, entry.last_run_at)
-        except RedisError as error:
-            # The message is out; at worst a beat that starts now publishes it once more.
-            log.warning("last_fire_not_kept", extra={"job": name, "error": str(error)})
-
-    def _notice_clock_set_back(self) -> None:
-        """Without this an interval would wait for as long as the clock was set back."""
-        now = self.wall_clock()
-        offset_s = now.timestamp() - self.monotonic()
-        if self._clock_offset_s is not None and offset_s < self._clock_offset_s - CLOCK_TOLERANCE_S:
-            log.warning("clock_set_back", extra={"seconds": round(self._clock_offset_s - offset_s, 3)})
-            for entry in self.schedule.values():
-                if interval_of(entry.schedule) and entry.last_run_at is not None:
-                    entry.last_run_at = resume_at(entry, entry.last_run_at, now)
-            self._heap = None
-        self._clock_offset_s = offset_s
+            loop.take_in(names, now)
+        except StoreAwayError as error:
+            changes.keep(names, error)
+        else:
+            changes.taken_in()

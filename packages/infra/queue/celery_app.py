@@ -11,14 +11,15 @@ from typing import Any
 from celery import Celery
 
 from packages.catalogue.checks import check_catalogue
-from packages.catalogue.jobs import enabled_jobs
 from packages.catalogue.queues import Profile, queues_of
 from packages.infra.connections import resolve_connections
+from packages.infra.queue.beat_calendars import BeatCalendars
 from packages.infra.queue.configuration import celery_configuration
-from packages.infra.queue.entries import beat_entry
-from packages.infra.queue.process_signals import connect_process_signals
+from packages.infra.queue.entries import beat_entries
+from packages.infra.queue.process_signals import BeatInputs, connect_process_signals
 from packages.infra.queue.profiles import profile_of, settings_of
 from packages.infra.queue.redis_transport import use_mended_transport
+from packages.infra.queue.reload import EnvFilesSource
 from packages.shared_settings import SettingsError, get_beat_settings
 
 
@@ -30,22 +31,29 @@ def _build_beat_schedule(enabled: bool = True) -> dict[str, dict[str, Any]]:  # 
     """
     if not enabled:
         return {}
-    return {job.name: beat_entry(job) for job in enabled_jobs(get_beat_settings())}
+    return beat_entries(get_beat_settings())
 
 
 def _make_app() -> Celery:
     check_catalogue()
     profile = profile_of(os.environ)
+    publishes = profile in {Profile.BEAT, Profile.ALL}
+    # Before the settings are read, so that no change of a file falls between.
+    source = EnvFilesSource(os.environ)
     settings = settings_of(profile, os.environ)
     connections = resolve_connections(settings)
     use_mended_transport()
     app = Celery("minsy")
     app.conf.update(celery_configuration(profile, settings, connections))
-    app.conf.beat_schedule = _build_beat_schedule(enabled=profile in {Profile.BEAT, Profile.ALL})
+    app.conf.beat_schedule = _build_beat_schedule(enabled=publishes)
+    beat = BeatInputs(source, BeatCalendars(get_beat_settings())) if publishes else None
+    if beat is not None:
+        app.conf.beat_schedule_source = beat.source
+        app.conf.beat_calendars = beat.calendars
     if served := queues_of(profile):
         # A worker without `-Q` consumes these; publishing knows every queue.
         app.amqp.queues.select(list(served))
-    connect_process_signals(profile=profile, settings=settings, connections=connections)
+    connect_process_signals(profile=profile, settings=settings, connections=connections, beat=beat)
     return app
 
 

@@ -56,7 +56,7 @@ def celery_configuration(profile: Profile, settings: CommonSettings, connections
         "worker_prefetch_multiplier": 1,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_send_task_events": True,
-        "beat_scheduler": "packages.infra.beat.scheduler:BeatScheduler",
+        "beat_scheduler": "packages.infra.beat.scheduler:AdaptiveScheduler",
         # Beat wakes at least this often, and so notices a clock that was set back.
         "beat_max_loop_interval": 5,
     }

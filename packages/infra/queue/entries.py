@@ -1,24 +1,29 @@
-"""A job of the catalogue as an ordinary Celery beat entry."""
+"""The jobs of the catalogue as ordinary Celery beat entries."""
 
 from typing import Any
 
-from celery.schedules import crontab, schedule
+from packages.catalogue.jobs import enabled_jobs
+from packages.infra.beat.job_schedule import JobSchedule
+from packages.scheduling.instants import SECOND_MS
+from packages.scheduling.model import Job
+from packages.shared_settings.beat import BeatSettings
 
-from packages.scheduling.model import DailyTrigger, IntervalTrigger, Job, Trigger
+
+def beat_entries(settings: BeatSettings) -> dict[str, dict[str, Any]]:
+    """The entries of the jobs that the settings turn on, by job name.
+
+    Raises:
+        SettingsError: overrides of policies contradict each other or their job.
+    """
+    return {job.name: beat_entry(job) for job in enabled_jobs(settings)}
 
 
 def beat_entry(job: Job) -> dict[str, Any]:
-    """The entry that publishes `job`: its task, schedule, queue, and after how many seconds a message expires."""
-    return {
-        "task": job.task,
-        "schedule": _celery_schedule(job.trigger),
-        "options": {"queue": job.queue, "expires": job.expires_after.total_seconds()},
-    }
+    """The entry that publishes `job`: its task, schedule, queue, and after how many seconds a message expires.
 
-
-def _celery_schedule(trigger: Trigger) -> schedule | crontab:
-    match trigger:
-        case IntervalTrigger(period=period):
-            return schedule(run_every=period)
-        case DailyTrigger(hour=hour, minute=minute):
-            return crontab(minute=str(minute), hour=str(hour))
+    Any scheduler can run it; ours finds the whole job in the schedule.
+    """
+    options: dict[str, Any] = {"queue": job.queue}
+    if job.expires_ms is not None:
+        options["expires"] = job.expires_ms / SECOND_MS
+    return {"task": job.task, "schedule": JobSchedule(job), "options": options}

@@ -3,18 +3,33 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from celery import signals
 from celery.exceptions import CPendingDeprecationWarning
 
 from packages.catalogue.queues import Profile
 from packages.infra.connections import Connections, NoServerError
+from packages.infra.queue.beat_calendars import BeatCalendars
+from packages.infra.queue.reload import EnvFilesSource, reload_on_hangup
 from packages.infra.telemetry.logs import configure_logging
+from packages.shared_settings import SettingsError
 from packages.shared_settings.common import CommonSettings
 
 
-def connect_process_signals(*, profile: Profile, settings: CommonSettings, connections: Connections) -> None:
-    """Connect the receivers of this process; called once, when the app is made."""
+@dataclass(frozen=True)
+class BeatInputs:
+    """What beat reads beside the messages: its entries, and the calendars of its jobs."""
+
+    source: EnvFilesSource
+    calendars: BeatCalendars
+
+
+def connect_process_signals(
+    *, profile: Profile, settings: CommonSettings, connections: Connections, beat: BeatInputs | None
+) -> None:
+    """Connect the receivers of this process; called once, when the app is made. `beat`: of a process that publishes."""
 
     def set_up_logs(loglevel: int | str | None = None, **_: object) -> None:
         # Celery passes a level of its own when none was typed.
@@ -32,17 +47,36 @@ def connect_process_signals(*, profile: Profile, settings: CommonSettings, conne
             sys.stderr.write(f"{error}\n")
             raise SystemExit(2) from None
 
+    def refuse_without_calendars(**_: object) -> None:
+        # What is logged while they are opened wants to be read, too.
+        set_up_logs()
+        try:
+            if beat is not None:
+                beat.calendars.open(datetime.now(UTC))
+        except SettingsError as error:
+            sys.stderr.write(f"{error}\n")
+            raise SystemExit(2) from None
+
     # A connected `setup_logging` keeps Celery from configuring the root logger itself.
     signals.setup_logging.connect(set_up_logs, weak=False)
     if profile is Profile.BEAT:
         # Beat sends this before it prints anything about itself; `beat_init` comes after its banner.
         signals.import_modules.connect(refuse_without_servers, weak=False)
         signals.celeryd_init.connect(_refuse_to_consume, weak=False)
+        if beat is not None:
+            signals.import_modules.connect(refuse_without_calendars, weak=False)
+            signals.beat_init.connect(lambda **_: reload_on_hangup(beat.source), weak=False)
     else:
         signals.celeryd_init.connect(refuse_without_servers, weak=False)
+        # Beat imports none of what a worker tells.
+        from packages.infra.queue.running_signals import connect_running_signals
+        from packages.infra.queue.worker_reports import connect_worker_reports
         from packages.infra.queue.worker_signals import connect_worker_signals
 
         connect_worker_signals()
+        connect_running_signals()
+        has_market_data = profile in {Profile.IO, Profile.ALL}
+        connect_worker_reports(database_url=connections.database_url if has_market_data else None)
 
 
 def typed_log_level(arguments: Sequence[str]) -> bool:

@@ -1,0 +1,74 @@
+"""What a running service says about one job: pauses, runs, its state, its last decisions. Nothing is started for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from apps.cli.environment import load_celery_app
+from packages.infra.beat.redis_decisions import RedisDecisions
+from packages.infra.beat.redis_state import RedisStateStore
+from packages.infra.beat.state_store import StoreAwayError
+from packages.infra.connections import resolve_connections
+from packages.infra.control.redis_control import RedisControl
+from packages.infra.queue.active_markets import ActiveMarketsStore
+from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
+from packages.infra.queue.running import RunningStore
+from packages.scheduling.decision import Decision
+from packages.scheduling.sessions import SessionTable
+from packages.scheduling.snapshot import Reading, Snapshot
+from packages.scheduling.state import JobState
+from packages.shared_settings import get_worker_io_settings
+
+
+@dataclass(frozen=True)
+class Live:
+    """What is known at an instant. `absent` says why nothing is; None when the broker answered."""
+
+    snapshot: Snapshot
+    absent: str | None = None
+    state: JobState | None = None
+    recent: tuple[Decision, ...] = ()
+    requests: int = 0
+
+
+def no_readings(now: int, markets: Mapping[str, SessionTable], why: str) -> Live:
+    """Nothing but the calendars is known."""
+    return Live(Snapshot(taken_at=now, markets=markets), absent=why)
+
+
+def read_live(job: str, now: int, markets: Mapping[str, SessionTable]) -> Live:
+    """What the broker of this process's settings has about `job` at the instant `now`. Never raises for want of it."""
+    if resolve_connections(get_worker_io_settings()).broker_url is None:
+        return no_readings(now, markets, "no broker runs")
+    app = load_celery_app()
+    try:
+        redis = open_broker_redis(app)
+        if redis is None:
+            return no_readings(now, markets, "the broker is not Redis")
+        try:
+            return _read(redis, job, now, markets)
+        finally:
+            redis.close()
+    except (OperationalError, RedisError, StoreAwayError, OSError) as error:
+        # The kind alone: the text of a refused connection may have its URL.
+        return no_readings(now, markets, f"the broker cannot be reached ({type(error).__name__})")
+
+
+def _read(redis: BrokerRedis, job: str, now: int, markets: Mapping[str, SessionTable]) -> Live:
+    control = RedisControl(redis).read(now)
+    snapshot = Snapshot(
+        taken_at=now,
+        markets=markets,
+        pauses=Reading(control.pauses, now),
+        running=RunningStore(redis).read(now),
+        active_markets=ActiveMarketsStore(redis).read(now),
+        gate_modes=control.gate_modes,
+    )
+    return Live(
+        snapshot=snapshot,
+        state=RedisStateStore(redis).load([job]).get(job),
+        recent=tuple(RedisDecisions(redis).read(job)),
+        requests=sum(request.job == job for request in control.requests),
+    )

@@ -1,0 +1,67 @@
+"""What would have to change for a gate to let a job pass: the command or the setting, ready to be used."""
+
+import json
+from collections.abc import Mapping
+
+from apps.cli.preview_jobs import overrides_of
+from packages.catalogue.jobs import JobDefinition
+from packages.scheduling.decision import Opinion, Reason
+from packages.scheduling.gates import overlap, pause, trading_hours, windows
+from packages.scheduling.policies import UnknownDates
+from packages.scheduling.snapshot import PauseScope
+from packages.shared_settings.beat import BeatSettings
+
+_SELECTORS: Mapping[str, str] = {
+    PauseScope.JOB: "{target}",
+    PauseScope.QUEUE: "--queue {target}",
+    PauseScope.CRITICALITY: "--criticality {target}",
+    PauseScope.ALL: "--all",
+}
+
+
+def remedies_of(opinion: Opinion, definition: JobDefinition, settings: BeatSettings) -> tuple[str, ...]:
+    """Commands and settings, the gentlest first; none where nothing is held back. Each setting is a whole line."""
+    match opinion.gate:
+        case pause.NAME:
+            facts = dict(opinion.facts)
+            selector = _SELECTORS[str(facts["scope"])].format(target=facts.get("target", ""))
+            return (f"minsy resume {selector}",)
+        case trading_hours.NAME:
+            return _of_trading_hours(opinion, definition, settings)
+        case windows.NAME:
+            return (
+                f"minsy trigger {definition.name}",
+                policy_line(definition, settings, windows_gate="observe"),
+                policy_line(definition, settings, windows="..."),
+            )
+        case overlap.NAME:
+            return (
+                f"minsy trigger {definition.name} --force",
+                policy_line(definition, settings, overlap="allow"),
+            )
+        case _:
+            return ()
+
+
+def policy_line(definition: JobDefinition, settings: BeatSettings, **changes: object) -> str:
+    """The line of an env file that changes these keys of the job's policies and keeps the others."""
+    overrides = overrides_of(definition, settings)
+    given = {**overrides.model_dump(mode="json", exclude_none=True), **changes}
+    return f"{definition.policy_field.upper()}='{json.dumps(given)}'"
+
+
+def flag_line(definition: JobDefinition) -> str:
+    """The line of an env file that turns the job on."""
+    return f"{definition.flag.upper()}=true"
+
+
+def _of_trading_hours(opinion: Opinion, definition: JobDefinition, settings: BeatSettings) -> tuple[str, ...]:
+    overrides = overrides_of(definition, settings)
+    lines = [f"minsy trigger {definition.name}", policy_line(definition, settings, trading_hours="observe")]
+    if overrides.trading_hours is None:
+        lines.append("TRADING_HOURS_GATE=observe")
+    if opinion.reason is Reason.MARKET_UNKNOWN:
+        lines.append(policy_line(definition, settings, unknown_dates=UnknownDates.FAIL_OPEN.value))
+    if overrides.trading_hours_markets is None:
+        lines.append(f"TRADING_HOURS_MARKETS={','.join((*settings.trading_hours_markets, '24/7'))}")
+    return tuple(lines)

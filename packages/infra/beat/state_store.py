@@ -1,0 +1,79 @@
+"""Where the states of the jobs are kept between two beats, and in the process itself when there is no such place.
+
+Never decides what a state means. `packages.infra.beat.redis_state` keeps them in the broker's Redis.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from packages.scheduling.state import JobState
+
+
+class StoreAwayError(Exception):
+    """The store cannot be reached; nothing is known of whether a write was done."""
+
+
+class StateStore(Protocol):
+    """The state and the anchor of each job by its name. Every method may raise `StoreAwayError`."""
+
+    def load(self, names: Collection[str]) -> dict[str, JobState]:
+        """The states of those of `names` that have one."""
+        ...
+
+    def save(self, changes: Mapping[str, JobState]) -> None:
+        """Keep these, whatever was there, in one round trip."""
+        ...
+
+    def forget(self, names: Collection[str]) -> None:
+        """Drop states and anchors, so that a job that comes back later starts afresh."""
+        ...
+
+    def forget_all_but(self, names: Collection[str]) -> None:
+        """`forget` every job that is not one of `names`."""
+        ...
+
+    def anchors(self, proposed: Mapping[str, int]) -> dict[str, int]:
+        """The anchors of these jobs: the instant that was the first to be proposed for each, by whomever."""
+        ...
+
+    def compare_and_set(self, name: str, old: JobState | None, new: JobState) -> bool:
+        """Keep `new` if the state is still `old` (None: there is none), in one step; whether it was."""
+        ...
+
+
+class MemoryStateStore:
+    """Kept in the process: one replica only, and nothing is known after a restart."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, JobState] = {}
+        self._anchors: dict[str, int] = {}
+
+    def load(self, names: Collection[str]) -> dict[str, JobState]:
+        """See `StateStore`."""
+        return {name: self._states[name] for name in names if name in self._states}
+
+    def save(self, changes: Mapping[str, JobState]) -> None:
+        """See `StateStore`."""
+        self._states |= changes
+
+    def forget(self, names: Collection[str]) -> None:
+        """See `StateStore`."""
+        for name in names:
+            self._states.pop(name, None)
+            self._anchors.pop(name, None)
+
+    def forget_all_but(self, names: Collection[str]) -> None:
+        """See `StateStore`."""
+        kept = set(names)
+        self.forget([name for name in (*self._states, *self._anchors) if name not in kept])
+
+    def anchors(self, proposed: Mapping[str, int]) -> dict[str, int]:
+        """See `StateStore`."""
+        return {name: self._anchors.setdefault(name, anchor) for name, anchor in proposed.items()}
+
+    def compare_and_set(self, name: str, old: JobState | None, new: JobState) -> bool:
+        """See `StateStore`."""
+        if self._states.get(name) != old:
+            return False
+        self._states[name] = new
+        return True

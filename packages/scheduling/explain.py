@@ -1,0 +1,62 @@
+"""Why one job runs or does not run at an instant: every gate's opinion then, and what becomes of its next fires."""
+
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+from packages.scheduling.candidate import Candidate
+from packages.scheduling.decide import decide
+from packages.scheduling.decision import SCHEDULE, Decision, Verdict
+from packages.scheduling.instants import DAY_MS
+from packages.scheduling.model import Job
+from packages.scheduling.preview import preview
+from packages.scheduling.snapshot import Snapshot
+from packages.scheduling.state import JobState
+
+# How far ahead the next fire is looked for, in steps, so that a job that fires every second costs one day of it.
+_HORIZONS_MS: Final = (DAY_MS, 16 * DAY_MS, 400 * DAY_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`decision`: on a fire of the job that would be published at `at`. `upcoming`: the next decisions from there on.
+
+    `next_fire`: the first of them that is a fire, under this snapshot; None if there is none before `searched_until`
+    (exclusive).
+    """
+
+    job: Job
+    at: int
+    decision: Decision
+    upcoming: tuple[Decision, ...]
+    next_fire: Decision | None
+    searched_until: int
+
+
+def explain(job: Job, snapshot: Snapshot, at: int, *, fires: int = 5, state: JobState | None = None) -> Explanation:
+    """What is said of `job` at the instant `at`, and of its next `fires` decisions from there on.
+
+    `state` is that of the job at `at`, where it is known; that of another trigger counts for nothing.
+    """
+    states = {job.name: state} if state is not None and state.trigger == job.trigger.describe() else None
+    candidate = Candidate(job=job, nominal=at, planned=at, origin=SCHEDULE, at=at)
+    upcoming: tuple[Decision, ...] = ()
+    next_fire: Decision | None = None
+    until = at
+    for horizon_ms in _HORIZONS_MS:
+        until = at + horizon_ms
+        ahead = preview([job], snapshot, start=at, end=until, states=states)
+        if error := ahead.failures.get(job.name):
+            raise error
+        upcoming = tuple(islice(ahead.decisions(), fires))
+        next_fire = next((decision for decision in ahead.decisions() if decision.verdict is Verdict.FIRE), None)
+        if next_fire is not None and len(upcoming) == fires:
+            break
+    return Explanation(
+        job=job,
+        at=at,
+        decision=decide(candidate, replace(snapshot, taken_at=at)),
+        upcoming=upcoming,
+        next_fire=next_fire,
+        searched_until=until,
+    )

@@ -1,0 +1,74 @@
+"""When a nominal is to be published: nominal + jitter.
+
+The jitter is capped below the gap to the following nominal, so that fires keep their order, and inside the job's window
+and trading hours, so that it does not push a fire out of them. Never moves a fire to before its nominal.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from packages.scheduling.candidate import Candidate
+from packages.scheduling.decision import SCHEDULE, Opinion, Verdict
+from packages.scheduling.gates import trading_hours, windows
+from packages.scheduling.instants import NEVER_ENDS
+from packages.scheduling.jitter import offset_ms, offsets_ms
+from packages.scheduling.model import Job
+from packages.scheduling.policies import GateMode
+from packages.scheduling.sessions import SessionTable
+from packages.scheduling.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Markets = Mapping[str, SessionTable]
+
+
+def planned_of(job: Job, nominal: int, following: int | None, markets: Markets) -> int:
+    """The planned instant of `nominal`; `following` is the nominal behind it, if there is one."""
+    width = job.policies.jitter_ms
+    if not width:
+        return nominal
+    room = min(NEVER_ENDS if following is None else following, _shuts_at(job, nominal, markets)) - nominal
+    return nominal + offset_ms(job.name, nominal, min(width, room))
+
+
+def planned_of_many(
+    job: Job, nominals: "npt.NDArray[np.int64]", following: int | None, markets: Markets
+) -> "npt.NDArray[np.int64]":
+    """`planned_of` of many successive nominals at once; `following` is the nominal behind the last one."""
+    import numpy as np
+
+    width = job.policies.jitter_ms
+    if not width:
+        return nominals
+    ends = np.append(nominals[1:], NEVER_ENDS if following is None else following)
+    start = 0
+    while job.policies.shuts and start < len(nominals):
+        # What a gate says of one nominal it says of all up to the instant at which it changes its mind.
+        shuts_at = _shuts_at(job, int(nominals[start]), markets)
+        stop = int(np.searchsorted(nominals, _changes_at(job, int(nominals[start]), markets), side="left"))
+        stop = max(stop, start + 1)
+        ends[start:stop] = np.minimum(ends[start:stop], shuts_at)
+        start = stop
+    return nominals + offsets_ms(job.name, nominals, np.minimum(width, ends - nominals))
+
+
+def _shuts_at(job: Job, nominal: int, markets: Markets) -> int:
+    """When the window or session in which `nominal` lies ends; for ever if it lies in none, or needs none."""
+    opinions = _opinions(job, nominal, markets) if job.policies.shuts else ()
+    if any(opinion.verdict is not Verdict.FIRE for opinion in opinions):
+        return NEVER_ENDS
+    return min((opinion.holds_until for opinion in opinions), default=NEVER_ENDS)
+
+
+def _changes_at(job: Job, nominal: int, markets: Markets) -> int:
+    return min((opinion.holds_until for opinion in _opinions(job, nominal, markets)), default=NEVER_ENDS)
+
+
+def _opinions(job: Job, nominal: int, markets: Markets) -> tuple[Opinion, ...]:
+    # No reading of markets in use: where a fire is planned must not depend on what was known at the time.
+    snapshot = Snapshot(taken_at=nominal, markets=markets)
+    candidate = Candidate(job=job, nominal=nominal, planned=nominal, origin=SCHEDULE, at=nominal)
+    given = (gate(candidate, snapshot) for gate in (trading_hours.opinion, windows.opinion))
+    return tuple(opinion for opinion in given if opinion is not None and opinion.mode is not GateMode.OFF)

@@ -1,0 +1,95 @@
+"""What was known at one tick. Each reading carries when it was taken, and may be absent: an absent one is not zero."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
+
+from packages.scheduling.model import Job
+from packages.scheduling.policies import GateMode
+from packages.scheduling.sessions import SessionTable
+
+T = TypeVar("T")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[T]):
+    """A value and the instant at which it was true."""
+
+    value: T
+    taken_at: int
+
+    def age_ms(self, now: int) -> int:
+        """How old it is; never negative."""
+        return max(0, now - self.taken_at)
+
+
+class PauseScope(StrEnum):
+    """What a pause holds: everything, a criticality, a queue, or one job."""
+
+    ALL = "all"
+    CRITICALITY = "criticality"
+    QUEUE = "queue"
+    JOB = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An operator's word that nothing of `target` is to be published from `since` on, to `until` (exclusive).
+
+    `target` is a criticality, a queue or a job by name, empty for the scope `all`. `until` None: until resumed.
+    """
+
+    scope: PauseScope
+    target: str
+    since: int
+    until: int | None
+    note: str
+
+    def holds(self, job: Job, at: int) -> bool:
+        """Whether the pause holds back a fire of `job` at the instant `at`."""
+        if self.until is not None and at >= self.until:
+            return False
+        match self.scope:
+            case PauseScope.ALL:
+                return True
+            case PauseScope.CRITICALITY:
+                return job.criticality.value == self.target
+            case PauseScope.QUEUE:
+                return job.queue == self.target
+            case PauseScope.JOB:
+                return job.name == self.target
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of a job that is not over: published, and neither ended nor given up.
+
+    It counts until `counts_until` (exclusive), which the worker that runs it keeps moving.
+    """
+
+    task_id: str
+    published_at: int
+    counts_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All readings of one tick. Mappings are by name of queue, job, market or gate; a missing key is an absent reading.
+
+    markets: compiled calendars by MIC code. active_markets: codes that the workers say are in use.
+    running: runs by job. backlog_messages: waiting and unacknowledged, by queue. lag_ms: age of the oldest, by queue.
+    slo_level: 0 to 3, by objective. gate_modes: an operator's word on a gate, above the job's own.
+    """
+
+    taken_at: int
+    markets: Mapping[str, SessionTable] = field(default_factory=lambda: _NOTHING)
+    active_markets: Reading[frozenset[str]] | None = None
+    pauses: Reading[tuple[Pause, ...]] | None = None
+    running: Reading[Mapping[str, tuple[Run, ...]]] | None = None
+    backlog_messages: Mapping[str, Reading[int]] = field(default_factory=lambda: _NOTHING)
+    lag_ms: Mapping[str, Reading[int]] = field(default_factory=lambda: _NOTHING)
+    slo_level: Mapping[str, Reading[int]] = field(default_factory=lambda: _NOTHING)
+    gate_modes: Mapping[str, GateMode] = field(default_factory=lambda: _NOTHING)

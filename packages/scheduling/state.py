@@ -1,0 +1,57 @@
+"""What the engine remembers of a job between two ticks. Values; where they are kept is not decided here."""
+
+from dataclasses import dataclass
+
+from packages.scheduling.decision import CLOCK, SCHEDULE, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFire:
+    """A fire that is not settled: deferred by a gate, pending after a failed publish, or asked for by an operator.
+
+    It is looked at again at `retry_at`. `attempts` counts failed publishes. `reason` is why it is open. A `forced` one
+    goes out whatever else still runs. `since` is when the oldest fire that it stands for was planned.
+    """
+
+    nominal: int
+    planned: int
+    origin: str
+    retry_at: int
+    reason: Reason
+    since: int
+    attempts: int = 0
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """A past range (after `cursor`, to `end` inclusive) that is published again, one fire every `every_ms`."""
+
+    id: str
+    cursor: int
+    end: int
+    every_ms: int
+    next_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """Every nominal up to `watermark` is settled, but for the open fires.
+
+    `trigger` is the description of the trigger that the watermark belongs to. `clock` counts how often the wall clock
+    was set back under this job. `fired` counts the fires that were published. `taken` has the ids of the
+    last requests of an operator that were taken over, so that one that is seen again is not done again.
+    """
+
+    watermark: int
+    trigger: str = ""
+    open: tuple[OpenFire, ...] = ()
+    backfills: tuple[Backfill, ...] = ()
+    clock: int = 0
+    fired: int = 0
+    taken: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """The origin of this job's scheduled fires."""
+        return f"{CLOCK}{self.clock}" if self.clock else SCHEDULE

@@ -1,0 +1,36 @@
+"""What a trigger is: it names the nominal instants of a job, and nothing else."""
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
+# An array of `between` holds at most this many instants.
+CHUNK: int = 65_536
+
+
+class TriggerError(ValueError):
+    """A trigger cannot be built from what was given; the text names what is wrong and what is allowed."""
+
+
+class Trigger(Protocol):
+    """A frozen, hashable value that names instants: strictly increasing, within the instants of the engine.
+
+    The same value names the same instants in any process. Both methods are bounded in time: a trigger that fires no
+    more says so.
+    """
+
+    def next_after(self, after: int) -> int | None:
+        """The first nominal later than `after`, which may be any integer; None if there is none."""
+        ...
+
+    def between(self, start: int, end: int) -> "Iterator[npt.NDArray[np.int64]]":
+        """The nominals in (start, end], lazily, in non-empty arrays of at most `CHUNK`; none if `end <= start`."""
+        ...
+
+    def describe(self) -> str:
+        """The whole trigger in one line for people. Two triggers that name different instants differ here."""
+        ...

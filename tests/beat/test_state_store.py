@@ -1,0 +1,190 @@
+"""One contract for both stores, the one in Redis on a real server; and what only a server can hold."""
+
+import logging
+from collections.abc import Callable
+
+import pytest
+import redis
+from celery import Celery
+
+from packages.infra.beat.namespace import namespace_of
+from packages.infra.beat.redis_state import RedisStateStore
+from packages.infra.beat.state_store import MemoryStateStore, StateStore, StoreAwayError
+from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
+from packages.scheduling.decision import Reason
+from packages.scheduling.state import Backfill, JobState, OpenFire
+
+PLAIN = JobState(watermark=1_700_000_000_000, trigger="every 0:01:00")
+FULL = JobState(
+    watermark=1,
+    trigger="ünïcode",
+    open=(OpenFire(1, 2, "clock:3", 4, Reason.PUBLISH_FAILED, since=1, attempts=2, forced=True),),
+    backfills=(Backfill("b1", 1, 2, 3, 4),),
+    clock=3,
+    fired=9,
+    taken=("t1",),
+)
+
+
+def redis_at(url: str, prefix: str = "app") -> BrokerRedis:
+    return BrokerRedis(redis.Redis.from_url(url), prefix, channel=None)
+
+
+@pytest.fixture(params=["memory", "redis"])
+def make_store(request: pytest.FixtureRequest) -> Callable[[], StateStore]:
+    if request.param == "memory":
+        return MemoryStateStore
+    url: str = request.getfixturevalue("redis_url")
+    return lambda: RedisStateStore(redis_at(url))
+
+
+def test_what_is_saved_is_loaded(make_store: Callable[[], StateStore]) -> None:
+    store = make_store()
+    assert store.load(["a", "b"]) == {}
+    store.save({"a": PLAIN, "b": FULL})
+    store.save({})
+    assert store.load(["a", "b", "c"]) == {"a": PLAIN, "b": FULL}
+    assert store.load(["b"]) == {"b": FULL}
+    assert store.load([]) == {}
+    store.save({"a": FULL})
+    assert store.load(["a"]) == {"a": FULL}
+
+
+def test_many_are_saved_and_loaded(make_store: Callable[[], StateStore]) -> None:
+    store = make_store()
+    states = {f"job-{n}": JobState(watermark=n) for n in range(12_000)}
+    store.save({**states, "other": PLAIN})
+    assert store.load(states.keys()) == states
+
+
+def test_what_is_forgotten_is_gone_with_its_anchor(make_store: Callable[[], StateStore]) -> None:
+    store = make_store()
+    store.save({"a": PLAIN, "b": PLAIN, "c": PLAIN})
+    store.anchors({"a": 1, "b": 2, "d": 3})
+    store.forget(["a", "never"])
+    assert store.load("abc") == {"b": PLAIN, "c": PLAIN}
+    store.forget_all_but(["b"])
+    assert store.load("abc") == {"b": PLAIN}
+    assert store.anchors({"a": 10, "b": 20, "d": 30}) == {"a": 10, "b": 2, "d": 30}
+    store.forget([])
+
+
+def test_the_first_anchor_stays(make_store: Callable[[], StateStore]) -> None:
+    store = make_store()
+    assert store.anchors({"a": 7, "b": -8}) == {"a": 7, "b": -8}
+    assert store.anchors({"a": 9, "c": 1}) == {"a": 7, "c": 1}
+    assert store.anchors({}) == {}
+
+
+def test_a_state_is_replaced_only_if_it_is_the_expected_one(make_store: Callable[[], StateStore]) -> None:
+    store = make_store()
+    assert not store.compare_and_set("a", PLAIN, FULL)
+    assert store.compare_and_set("a", None, PLAIN)
+    assert not store.compare_and_set("a", None, FULL)
+    assert not store.compare_and_set("a", FULL, FULL)
+    assert store.load(["a"]) == {"a": PLAIN}
+    assert store.compare_and_set("a", PLAIN, FULL)
+    assert store.load(["a"]) == {"a": FULL}
+
+
+def test_of_two_beats_only_one_wins(redis_url: str) -> None:
+    one, other = RedisStateStore(redis_at(redis_url)), RedisStateStore(redis_at(redis_url))
+    assert [store.compare_and_set("a", None, PLAIN) for store in (one, other)] == [True, False]
+    assert one.anchors({"a": 1}) == other.anchors({"a": 2})
+
+
+def test_two_apps_do_not_mix(redis_url: str) -> None:
+    one, other = RedisStateStore(redis_at(redis_url, "one")), RedisStateStore(redis_at(redis_url, "other"))
+    one.save({"a": PLAIN})
+    assert other.load(["a"]) == {}
+    other.forget_all_but([])
+    assert one.load(["a"]) == {"a": PLAIN}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"not json",
+        b"[1]",
+        b"\xff\xfe",
+        b'{"v":2,"watermark":1}',
+        b'{"v":1}',
+        b'{"v":1,"watermark":"soon"}',
+        b'{"v":1,"watermark":1,"unknown":2}',
+        b'{"v":1,"watermark":1,"open":[{"nominal":1}]}',
+        b'{"v":1,"watermark":1,"open":5}',
+    ],
+)
+def test_a_value_that_cannot_be_read_is_moved_aside(
+    redis_url: str, text: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = RedisStateStore(redis_at(redis_url))
+    store.save({"good": PLAIN})
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset("app:beat:state", "bad", text)
+        with caplog.at_level(logging.WARNING):
+            assert store.load(["good", "bad"]) == {"good": PLAIN}
+        assert client.hkeys("app:beat:state") == [b"good"]
+        assert client.hkeys("app:beat:state:quarantine") == [b"bad"]
+    [record] = caplog.records
+    assert (record.getMessage(), vars(record)["key"], vars(record)["field"]) == (
+        "stored_value_quarantined",
+        "app:beat:state",
+        "bad",
+    )
+    assert store.compare_and_set("bad", None, PLAIN)
+
+
+def test_a_foreign_anchor_is_moved_aside(redis_url: str) -> None:
+    store = RedisStateStore(redis_at(redis_url))
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset("app:beat:anchors", "a", "yesterday")
+    assert store.anchors({"a": 5}) == {"a": 5}
+
+
+def test_a_key_of_another_kind_is_moved_aside(redis_url: str) -> None:
+    store = RedisStateStore(redis_at(redis_url))
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("app:beat:state", "a string")
+        assert store.load(["a"]) == {}
+        store.save({"a": PLAIN})
+        assert store.load(["a"]) == {"a": PLAIN}
+        assert client.get("app:beat:state:foreign") == b"a string"
+
+
+def test_a_server_that_is_away_is_said_to_be() -> None:
+    store = RedisStateStore(redis_at("redis://127.0.0.1:1/0"))
+    for call in (
+        lambda: store.load(["a"]),
+        lambda: store.save({"a": PLAIN}),
+        lambda: store.forget(["a"]),
+        lambda: store.forget_all_but([]),
+        lambda: store.anchors({"a": 1}),
+        lambda: store.compare_and_set("a", None, PLAIN),
+    ):
+        with pytest.raises(StoreAwayError):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("main", "namespace", "prefix", "key"),
+    [
+        ("minsy", None, "", "minsy:beat:state"),
+        ("minsy", "mine", "", "mine:beat:state"),
+        (None, None, "", "celery:beat:state"),
+        ("minsy", None, "team-", "team-minsy:beat:state"),
+    ],
+)
+def test_keys_stand_under_the_app_and_the_prefix(
+    redis_url: str, main: str | None, namespace: str | None, prefix: str, key: str
+) -> None:
+    app = Celery(main, broker=redis_url, set_as_current=False)
+    app.conf.broker_transport_options = {"global_keyprefix": prefix}
+    if namespace:
+        app.conf.beat_state_namespace = namespace
+    found = open_broker_redis(app, namespace=namespace_of(app))
+    assert found is not None
+    RedisStateStore(found).save({"a": PLAIN})
+    found.close()
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.keys("*beat:state") == [key.encode()]

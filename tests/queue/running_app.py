@@ -1,0 +1,55 @@
+"""A Celery app with the project's configuration and its record of what runs, and a task that does as it is told."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, Task
+
+from packages.catalogue.queues import Profile
+from packages.infra.connections import Connections
+from packages.infra.queue.configuration import celery_configuration
+from packages.infra.queue.redis_transport import use_mended_transport
+from packages.infra.queue.running_signals import connect_running_signals
+from packages.infra.queue.worker_reports import connect_worker_reports
+from packages.shared_settings.workers import WorkerIoSettings
+
+TASK = "maintenance.obey"
+
+
+def make_app(url: str) -> Celery:
+    """The app on the Redis at `url`."""
+    use_mended_transport()
+    app = Celery("running")
+    connections = Connections(broker_url=url, result_backend=url, redis_url=url, database_url=None)
+    app.conf.update(celery_configuration(Profile.IO, WorkerIoSettings(), connections), include=(), worker_concurrency=2)
+    app.task(name=TASK, bind=True)(obey)
+    app.task(name="maintenance.obey_early", bind=True, acks_late=False)(obey)
+    return app
+
+
+def obey(self: "Task[Any, Any]", order: str, directory: str) -> None:
+    """Note the process and do what `order` says."""
+    ran_before = (Path(directory) / "pids").exists()
+    with (Path(directory) / "pids").open("a", encoding="ascii") as pids:
+        pids.write(f"{os.getpid()}\n")
+    match order:
+        case "wait":
+            while not (Path(directory) / "go").exists():
+                time.sleep(0.05)
+        case "fail":
+            raise ValueError(order)
+        case "retry in ten minutes":
+            raise self.retry(countdown=600)
+        case "retry once" if not ran_before:
+            raise self.retry(countdown=0)
+        case "die once" if not ran_before:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+if url := os.environ.get("RUNNING_APP_URL"):
+    celery_app = make_app(url)
+    connect_running_signals()
+    connect_worker_reports(database_url=os.environ.get("RUNNING_APP_DATABASE"))
