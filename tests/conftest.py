@@ -11,8 +11,13 @@ import psycopg
 import pytest
 import redis
 import sqlalchemy as sa
+from hypothesis import settings
 
 from packages.infra.embedded.services import EmbeddedServices
+
+# The same examples each time: a run depends on the code alone. `--hypothesis-profile default` draws others.
+settings.register_profile("same_examples", derandomize=True, database=None)
+settings.load_profile("same_examples")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import typer
 from apps.cli.control import present, use_control, warn_if_off
 from apps.cli.errors import CommandError
 from apps.cli.job_names import JobArgument, find_job
-from apps.cli.moments import duration, duration_in_words, instant, instant_in_words
+from apps.cli.moments import duration, duration_in_words, instant_in_words, moment_of
 from apps.cli.output import AsJson, print_json
 from packages.infra.control.request_ids import new_request_id
 from packages.scheduling.instants import to_ms
@@ -23,8 +23,8 @@ PACE = timedelta(seconds=30)
 def backfill(  # noqa: PLR0913  # the options of one command
     job: JobArgument,
     *,
-    start: Annotated[int, typer.Option("--from", metavar="RFC3339", parser=instant, help="The start, inclusive.")],
-    end: Annotated[int, typer.Option("--to", metavar="RFC3339", parser=instant, help="The end, exclusive; past.")],
+    start: Annotated[int, typer.Option("--from", metavar="TIME", parser=moment_of, help="The start, inclusive.")],
+    end: Annotated[int, typer.Option("--to", metavar="TIME", parser=moment_of, help="The end, exclusive; past.")],
     pace: Annotated[
         timedelta | None,
         typer.Option("--every", metavar="DURATION", parser=duration, help="One fire so often; 30s unless given."),
@@ -32,7 +32,10 @@ def backfill(  # noqa: PLR0913  # the options of one command
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Have beat publish again what a job's schedule named in a past range, one fire after the other. Asks first."""
+    """Have beat publish again what a job's schedule named in a past range, one fire after the other. Asks first.
+
+    A fire whose turn comes while the job is paused, outside its windows or still running is recorded as skipped.
+    """
     definition = find_job(job)
     every = PACE if pace is None else pace
     now = present()

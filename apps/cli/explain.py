@@ -9,9 +9,10 @@ import typer
 from apps.cli.explain_live import Live, no_readings, read_live
 from apps.cli.explain_output import Case, explanation_as_json, print_explanation
 from apps.cli.job_names import JobArgument, find_job
+from apps.cli.moments import moment_of
 from apps.cli.output import AsJson, print_json
 from apps.cli.preview_jobs import calendars_of, job_of
-from apps.cli.preview_period import moment_of, zone_of
+from apps.cli.preview_period import zone_of
 from apps.cli.preview_settings import WhatIf, settings_of, variables_of
 from packages.scheduling.explain import explain as explanation_of
 from packages.scheduling.instants import to_instant

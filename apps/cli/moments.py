@@ -1,7 +1,7 @@
 """Durations and instants as a person types them and reads them."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import typer
 
@@ -28,21 +28,25 @@ def duration(text: str) -> timedelta:
     return given
 
 
-def instant(text: str) -> int:
-    """The instant of an RFC 3339 text, such as `2026-11-22T09:30:00Z`.
+def moment_of(text: str, zone: tzinfo = UTC) -> int:
+    """The instant of an RFC 3339 text or a date; one that names no zone is in `zone`, a date is its midnight.
+
+    Of a time that the zone has twice, the first one; one that it skips is moved behind the gap.
 
     Raises:
-        typer.BadParameter: it is none, it has no zone, or it is not between 1970 and 2200.
+        typer.BadParameter: it is neither, or is not between 1970 and 2200.
     """
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        moment = None
-    if moment is None or moment.utcoffset() is None:
-        raise typer.BadParameter(f"{text!r} is no instant with a zone; write it like 2026-11-22T09:30:00Z")
-    if not FIRST_INSTANT <= (given := to_instant(moment)) <= LAST_INSTANT:
+        raise typer.BadParameter(
+            f"{text!r} is no instant; write it like 2026-11-22T09:30:00Z, 2026-11-22T09:30 or 2026-11-22"
+        ) from None
+    if moment.utcoffset() is None:
+        moment = moment.replace(tzinfo=zone)
+    if not FIRST_INSTANT <= (at := to_instant(moment)) <= LAST_INSTANT:
         raise typer.BadParameter(f"{text!r} is not between 1970 and 2200")
-    return given
+    return at
 
 
 def duration_in_words(length: timedelta) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from apps.cli.control import pause_as_json, pause_in_words, present, use_control
 from apps.cli.job_names import find_job
-from apps.cli.moments import duration, instant, instant_in_words
+from apps.cli.moments import duration, instant_in_words, moment_of
 from apps.cli.output import AsJson, print_json, print_table
 from packages.catalogue.queues import QUEUES
 from packages.scheduling.instants import LAST_INSTANT, to_ms
@@ -30,7 +30,7 @@ def pause(  # noqa: PLR0913  # the options of one command
         timedelta | None, typer.Option("--for", metavar="DURATION", parser=duration, help="So long, such as 2h.")
     ] = None,
     until: Annotated[
-        int | None, typer.Option("--until", metavar="RFC3339", parser=instant, help="Until this instant.")
+        int | None, typer.Option("--until", metavar="TIME", parser=moment_of, help="Until this instant.")
     ] = None,
     note: Annotated[str, typer.Option("--note", help="Why; it is shown and recorded with every fire left out.")] = "",
     as_json: AsJson = False,

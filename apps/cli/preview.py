@@ -12,12 +12,13 @@ from typing import Annotated, TextIO
 import typer
 
 from apps.cli.errors import CommandError
+from apps.cli.moments import moment_of
 from apps.cli.output import AsJson
 from apps.cli.preview_calendar import TooManyEventsError, calendar_of
 from apps.cli.preview_changes import print_changes, write_changes_json
 from apps.cli.preview_export import Setting, write_csv, write_json
 from apps.cli.preview_jobs import Selected, calendars_of, chosen, flags_off, jobs_of
-from apps.cli.preview_period import Period, moment_of, period_of, zone_of
+from apps.cli.preview_period import Period, period_of, zone_of
 from apps.cli.preview_settings import WhatIf, settings_of, variables_of
 from apps.cli.preview_table import DEFAULT_ROWS, Shown, print_preview
 from packages.scheduling.instants import to_instant
@@ -187,6 +188,10 @@ def _written_to(output: Path | None, wanted: Format) -> Iterator[TextIO]:
 
 
 def _say_what_is_off(selected: Selected, asked: _Asked) -> None:
+    off = flags_off(selected.known.settings, names=asked.names, queues=asked.queues)
+    if not off:
+        typer.echo("No job matches --job and --queue both.", err=True)
+        return
     typer.echo(f"No such job is on in {selected.known.environment}. The flags that are off, and their jobs:", err=True)
-    for flag, jobs in flags_off(selected.known.settings, names=asked.names, queues=asked.queues).items():
+    for flag, jobs in off.items():
         typer.echo(f"  {flag}: {', '.join(jobs)}", err=True)

@@ -1,6 +1,6 @@
 """Which jobs a preview is of: those that the settings turn on, a choice among them, and their calendars."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -9,8 +9,7 @@ import typer
 
 from apps.cli.preview_settings import Known, told
 from packages.catalogue.jobs import JOBS, JobDefinition, enabled_jobs
-from packages.infra.calendars.errors import CalendarError, OverrideError
-from packages.infra.calendars.load import load_calendars
+from packages.infra.queue.beat_calendars import open_calendars
 from packages.scheduling.model import Job
 from packages.scheduling.sessions import SessionTable
 from packages.shared_settings import SettingsError
@@ -72,27 +71,10 @@ def calendars_of(selected: Selected, *, now: datetime) -> Mapping[str, SessionTa
         SettingsError: a market has no calendar, or the file of overrides cannot be used.
     """
     known = selected.known
-    second = known.settings.calendar_overrides_file
     try:
-        return load_calendars(
-            markets_of(selected.jobs),
-            known.settings.minsy_var_dir / "calendars",
-            now=now,
-            overrides=[second] if second else [],
-        )
-    except OverrideError as error:
-        raise SettingsError(known.problem_with("calendar_overrides_file", str(error))) from None
-    except CalendarError as error:
-        raise SettingsError(known.problem_with(_field_of_markets(selected, str(error)), str(error))) from None
-
-
-def markets_of(jobs: Iterable[Job]) -> Collection[str]:
-    """The markets that the policies of these jobs name."""
-    markets: set[str] = set()
-    for job in jobs:
-        markets |= set(job.policies.trading_hours.markets if job.policies.trading_hours else ())
-        markets |= set(job.policies.windows.outside_sessions_of if job.policies.windows else ())
-    return markets
+        return open_calendars(known.settings, selected.jobs, now=now).tables
+    except SettingsError as error:
+        raise told(error, known.given) from None
 
 
 def flags_off(settings: BeatSettings, *, names: Sequence[str], queues: Sequence[str]) -> dict[str, list[str]]:
@@ -111,17 +93,6 @@ def _is_chosen(job: Job | JobDefinition, names: Sequence[str], queues: Sequence[
 def overrides_of(definition: JobDefinition, settings: BeatSettings) -> PolicyOverrides:
     """What the settings change of the policies of a job."""
     return PolicyOverrides.model_validate(getattr(settings, definition.policy_field))
-
-
-def _field_of_markets(selected: Selected, problem: str) -> str:
-    """The field that names the market of a problem: a job's own, else that of all jobs."""
-    for definition in JOBS:
-        overrides = overrides_of(definition, selected.known.settings)
-        texts = (*(overrides.trading_hours_markets or ()), overrides.windows or "")
-        own = markets_of(job for job in selected.jobs if job.name == definition.name)
-        if any(repr(market) in problem and any(market in text for text in texts) for market in own):
-            return definition.policy_field
-    return "trading_hours_markets"
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -1,12 +1,12 @@
 """Which stretch of time a preview covers, as a person gives it: instants, dates, hours; and the zone they are in."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import typer
 
-from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT, to_instant, to_ms
+from packages.scheduling.instants import LAST_INSTANT, to_ms
 from packages.scheduling.zones import UnknownZoneError, check_zone
 
 DEFAULT_HOURS = 24.0
@@ -32,27 +32,6 @@ def zone_of(text: str) -> ZoneInfo:
     except UnknownZoneError as error:
         raise typer.BadParameter(str(error)) from None
     return ZoneInfo(text)
-
-
-def moment_of(text: str, zone: ZoneInfo) -> int:
-    """The instant of an RFC 3339 text or a date; one that names no zone is in `zone`, a date is its midnight.
-
-    Of a time that the zone has twice, the first one; one that it skips is moved behind the gap.
-
-    Raises:
-        typer.BadParameter: it is neither, or is not between 1970 and 2200.
-    """
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is no instant; write it like 2026-11-22T09:30:00Z, 2026-11-22T09:30 or 2026-11-22"
-        ) from None
-    if moment.utcoffset() is None:
-        moment = moment.replace(tzinfo=zone)
-    if not FIRST_INSTANT <= (instant := to_instant(moment)) <= LAST_INSTANT:
-        raise typer.BadParameter(f"{text!r} is not between 1970 and 2200")
-    return instant
 
 
 def period_of(*, now: int, since: int | None, until: int | None, hours: float | None) -> Period:

@@ -34,10 +34,6 @@ class Known:
     settings: BeatSettings
     given: Collection[str]
 
-    def problem_with(self, field: str, problem: str) -> SettingProblem:
-        """What is wrong with a field of the settings, with where its value came from."""
-        return _told(self.settings.problem_with(field, problem), self.given)
-
 
 def variables_of(assignments: Iterable[str]) -> dict[str, str]:
     """`NAME=VALUE` texts as a mapping; the last one of a name counts.

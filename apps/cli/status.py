@@ -1,4 +1,4 @@
-"""`minsy status`: processes, servers, queues with their depth, pauses, and the last run of each job with its result."""
+"""`minsy status`: processes, servers, beat, queues with their depth, pauses, and the last run of each job."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from celery import Celery
 
+from apps.cli.beat_status import beat_as_json, beat_rows, read_beat_status
 from apps.cli.control import current_pauses, pause_as_json
 from apps.cli.environment import embedded_services, load_celery_app
 from apps.cli.errors import EXIT_NOT_RUNNING
@@ -17,10 +18,12 @@ from apps.cli.pause import print_pauses
 from apps.cli.supervisor.record import read_record
 from packages.catalogue.jobs import JOBS
 from packages.infra.connections import embedded_servers_needed, resolve_connections
+from packages.scheduling.instants import to_datetime
 from packages.shared_settings import get_beat_settings, get_worker_io_settings
 from packages.shared_settings.common import CommonSettings
 
 if TYPE_CHECKING:
+    from packages.infra.beat.beat_status import BeatStatus
     from packages.scheduling.snapshot import Pause
 
 PING_TIMEOUT_S = 1.0
@@ -58,7 +61,7 @@ class JobRow:
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Show processes, queues with their depth, pauses, and each job's last run. Exit code 3 when there is no broker.
+    """Show processes, beat, queues with their depth, pauses, and each job's last run. Exit code 3 without a broker.
 
     On a terminal results are shortened; `--json` and a pipe have them whole.
     """
@@ -68,18 +71,21 @@ def status(*, as_json: AsJson = False) -> None:
     queues: list[QueueRow] = []
     jobs: list[JobRow] = []
     pauses: Sequence[Pause] = ()
+    beat: BeatStatus | None = None
     if has_broker:
         celery_app = load_celery_app()
         queues, jobs = _queues(celery_app), _jobs(celery_app)
-        pauses = current_pauses(celery_app)
+        pauses, beat = current_pauses(celery_app), read_beat_status(celery_app)
         processes += _workers(celery_app)
     if as_json:
         sections: Mapping[str, Sequence[Any]] = {"processes": processes, "queues": queues, "jobs": jobs}
         shown = {name: [asdict(row) for row in rows] for name, rows in sections.items()}
-        print_json(shown | {"pauses": [pause_as_json(pause) for pause in pauses]})
+        print_json(shown | {"pauses": [pause_as_json(pause) for pause in pauses], "beat": beat_as_json(beat)})
     else:
         _print_processes(processes)
         if has_broker:
+            if beat is not None:
+                _print_beat(beat, now=datetime.now(UTC))
             _print_queues(queues)
             if pauses:
                 typer.echo()
@@ -173,6 +179,13 @@ def _print_processes(processes: Sequence[ProcessRow]) -> None:
         ["process", "state", "pid", "note"],
         ([row.name, coloured(row.state), row.pid, row.note] for row in processes),
     )
+
+
+def _print_beat(beat: "BeatStatus", *, now: datetime) -> None:
+    ticked_at = to_datetime(beat.last_tick)
+    typer.echo()
+    at = age_in_words(now - ticked_at) if is_terminal() else ticked_at.replace(microsecond=0).isoformat()
+    print_table(["beat", "is"], beat_rows(beat, ticked=at))
 
 
 def _print_queues(queues: Sequence[QueueRow]) -> None:

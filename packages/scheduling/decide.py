@@ -29,20 +29,18 @@ _STRICTNESS: Final = {Verdict.SKIP: 2, Verdict.DEFER: 1, Verdict.FIRE: 0}
 
 def decide(candidate: Candidate, snapshot: Snapshot) -> Decision:
     """The decision on `candidate` under `snapshot`, with every opinion in it, also of gates that only observe."""
-    opinions = tuple(
-        opinion
-        for gate in GATES
-        if (given := gate(candidate, snapshot)) is not None
-        and (opinion := _in_its_mode(given, candidate, snapshot)).mode is not GateMode.OFF
-    )
+    given = [opinion for gate in GATES if (opinion := gate(candidate, snapshot)) is not None]
+    if not given:
+        return combine(candidate, ())
+    in_their_modes = (_in_its_mode(opinion, candidate, snapshot) for opinion in given)
+    opinions = tuple(opinion for opinion in in_their_modes if opinion.mode is not GateMode.OFF)
     return combine(candidate, opinions, cancels=_cancelled(candidate, snapshot, opinions))
 
 
 def combine(candidate: Candidate, opinions: tuple[Opinion, ...], *, cancels: tuple[str, ...] = ()) -> Decision:
     """The decision that opinions in their final modes make together. `cancels`: the runs that a fire would revoke."""
     verdict, reason, until = Verdict.FIRE, _reason_to_fire(candidate), None
-    enforced = [opinion for opinion in opinions if opinion.mode is GateMode.ENFORCE]
-    if objections := [opinion for opinion in enforced if opinion.verdict is not Verdict.FIRE]:
+    if objections := [o for o in opinions if o.mode is GateMode.ENFORCE and o.verdict is not Verdict.FIRE]:
         strictest = max(objections, key=lambda opinion: _STRICTNESS[opinion.verdict])
         verdict, reason = strictest.verdict, strictest.reason
         if verdict is Verdict.DEFER:

@@ -7,7 +7,7 @@ host slept, the loop stood still. Nothing is decided here by any gate.
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from packages.scheduling.candidate import ON_TIME_MS, Candidate, decided_at
 from packages.scheduling.decision import BACKFILL, Decision, Reason, Verdict
@@ -30,22 +30,28 @@ MOST_COUNTED: Final = 1_000_000
 class Due:
     """What is due of one job: fires to decide, and decisions on what is not made up for.
 
-    `state` is that of the job with all of them taken out: its watermark is the last nominal that was due.
+    `state` is that of the job with all of them taken out: its watermark is the last nominal that was due. `upcoming` is
+    the nominal behind it, None if there is none.
     """
 
     candidates: tuple[Candidate, ...]
     missed: tuple[Decision, ...]
     state: JobState
+    upcoming: int | None
 
 
 def due_of(job: Job, state: JobState, now: int, markets: Mapping[str, SessionTable]) -> Due:
     """All that is due of `job` at `now`, in the order of the planned instants."""
-    waiting = [_reopened(job, fire, now) for fire in state.open if fire.retry_at <= now]
-    repeated, backfills = _backfilled(job, state.backfills, now)
-    scheduled, missed, watermark = _scheduled(job, state, now, markets)
-    rest = tuple(fire for fire in state.open if fire.retry_at > now)
-    candidates = sorted([*waiting, *repeated, *scheduled], key=lambda candidate: (candidate.planned, candidate.nominal))
-    return Due(tuple(candidates), missed, replace(state, watermark=watermark, open=rest, backfills=backfills))
+    found = _scheduled(job, state, now, markets)
+    candidates, rest, backfills = found.candidates, state.open, state.backfills
+    if rest or backfills:
+        waiting = [_reopened(job, fire, now) for fire in rest if fire.retry_at <= now]
+        rest = tuple(fire for fire in rest if fire.retry_at > now)
+        repeated, backfills = _backfilled(job, backfills, now)
+        candidates = sorted([*waiting, *repeated, *candidates], key=lambda c: (c.planned, c.nominal))
+    if (found.watermark, rest, backfills) != (state.watermark, state.open, state.backfills):
+        state = replace(state, watermark=found.watermark, open=rest, backfills=backfills)
+    return Due(tuple(candidates), found.missed, state, found.upcoming)
 
 
 def _reopened(job: Job, fire: OpenFire, now: int) -> Candidate:
@@ -80,14 +86,21 @@ def _backfilled(job: Job, backfills: tuple[Backfill, ...], now: int) -> tuple[li
     return candidates, tuple(left)
 
 
-def _scheduled(
-    job: Job, state: JobState, now: int, markets: Mapping[str, SessionTable]
-) -> tuple[list[Candidate], tuple[Decision, ...], int]:
-    """The candidates of the schedule, a decision on those that were missed, and the new watermark."""
-    nominals, count = _last_of(job.trigger, state.watermark, now, keep=_most_taken(job.policies.catch_up) + 1)
+class _Scheduled(NamedTuple):
+    """The candidates of the schedule, a decision on what was missed, the new watermark, the nominal behind it."""
+
+    candidates: list[Candidate]
+    missed: tuple[Decision, ...]
+    watermark: int
+    upcoming: int | None
+
+
+def _scheduled(job: Job, state: JobState, now: int, markets: Mapping[str, SessionTable]) -> _Scheduled:
+    nominals, count, following = _last_of(
+        job.trigger, state.watermark, now, keep=_most_taken(job.policies.catch_up) + 1
+    )
     taken: list[Candidate] = []
-    watermark = state.watermark
-    following = job.trigger.next_after(nominals[-1]) if nominals else None
+    watermark, upcoming = state.watermark, following
     fresh = 0
     while nominals:
         nominal = nominals[-1]
@@ -100,14 +113,16 @@ def _scheduled(
             at = decided_at(planned, now)
             taken.append(Candidate(job=job, nominal=nominal, planned=planned, origin=state.origin, at=at))
             watermark = max(watermark, nominal)
+        else:
+            upcoming = nominal
         count -= 1
         following = nominals.pop()
     if not nominals:
-        return taken[::-1], (), watermark
+        return _Scheduled(taken[::-1], (), watermark, upcoming)
     missed = Decision(
         job=job.name,
-        nominal=nominals[-1],
-        planned=nominals[-1],
+        nominal=nominal,
+        planned=planned,
         origin=state.origin,
         at=now,
         verdict=Verdict.SKIP,
@@ -115,7 +130,7 @@ def _scheduled(
         count=count,
         first_nominal=job.trigger.next_after(state.watermark),
     )
-    return taken[::-1], (missed,), max(watermark, nominals[-1])
+    return _Scheduled(taken[::-1], (missed,), max(watermark, nominal), upcoming)
 
 
 def _is_made_up_for(job: Job, late_ms: int, *, fresh: int, late: int) -> bool:
@@ -141,8 +156,11 @@ def _most_taken(policy: CatchUp) -> int:
             return ON_TIME_MS + 2 + policy.limit
 
 
-def _last_of(trigger: Trigger, start: int, end: int, *, keep: int) -> tuple[deque[int], int]:
-    """The last `keep` nominals in (start, end], and how many there are; that count ends near `MOST_COUNTED`."""
+def _last_of(trigger: Trigger, start: int, end: int, *, keep: int) -> tuple[deque[int], int, int | None]:
+    """The last `keep` nominals in (start, end], how many there are, and the one behind them.
+
+    The count ends near `MOST_COUNTED`.
+    """
     few: deque[int] = deque(maxlen=keep)
     nominal = trigger.next_after(start)
     while nominal is not None and nominal <= end:
@@ -151,7 +169,7 @@ def _last_of(trigger: Trigger, start: int, end: int, *, keep: int) -> tuple[dequ
         few.append(nominal)
         nominal = trigger.next_after(nominal)
     else:
-        return few, len(few)
+        return few, len(few), nominal
     while True:
         count = 0
         last: deque[int] = deque(maxlen=keep)
@@ -161,5 +179,5 @@ def _last_of(trigger: Trigger, start: int, end: int, *, keep: int) -> tuple[dequ
             if count > MOST_COUNTED:
                 break
         else:
-            return last, count
+            return last, count, trigger.next_after(end)
         start += (end - start) // 2

@@ -9,7 +9,7 @@ go on. Not safe for several threads.
 
 import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from packages.scheduling.candidate import Candidate
@@ -19,14 +19,16 @@ from packages.scheduling.instants import MINUTE_MS
 from packages.scheduling.model import Job
 from packages.scheduling.plan import Fire, TickPlan, plan_tick, publish_failed
 from packages.scheduling.planned import planned_of
+from packages.scheduling.policies import GateMode
 from packages.scheduling.requests import BackfillRequest, TriggerRequest, with_request
+from packages.scheduling.resume import after_clock_set_back, asked_again, taken_in
 from packages.scheduling.sessions import SessionTable
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState
 
-# A watermark this far ahead of the clock is a difference between two machines' clocks, and simply waited for.
-SKEW_MS: Final = 5_000
 QUARANTINE_MS: Final = MINUTE_MS
+# With so many more entries than jobs the index is cleared of those that are old.
+_OLD_ENTRIES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Tick:
 class _Slot:
     job: Job
     state: JobState
+    # When it is looked at next, as indexed.
+    wake: int | None = None
     # Raised whenever the slot is indexed anew, so that what still lies in the heap is known to be old.
     version: int = 0
 
@@ -68,11 +72,17 @@ class Engine:
         self._slots: dict[str, _Slot] = {}
         self._heap: list[tuple[int, int, str]] = []
         self._version = 0
+        self._gate_modes: Mapping[str, GateMode] = {}
 
     @property
     def names(self) -> Collection[str]:
         """The names of all jobs."""
         return self._slots.keys()
+
+    @property
+    def indexed(self) -> int:
+        """How many entries the index has, old ones included: for those who watch over memory."""
+        return len(self._heap)
 
     def job(self, name: str) -> Job:
         """The job of this name; KeyError without one."""
@@ -83,24 +93,17 @@ class Engine:
         return self._slots[name].state
 
     def use_markets(self, markets: Mapping[str, SessionTable]) -> None:
-        """Go on with other calendars, from the next tick on."""
+        """Go on with other calendars, from the next tick on: when a fire is planned hangs on when its market closes."""
         self._markets = markets
+        for slot in self._slots.values():
+            if slot.job.policies.shuts:
+                self._index(slot)
 
     def add(self, job: Job, state: JobState | None, now: int) -> JobState:
-        """Take a job in, in place of one of the same name; returns the state with which it begins.
-
-        Without a state nothing of the past is due. With the state of another trigger neither: what that one missed
-        means nothing to the new one.
-        """
-        description = job.trigger.describe()
-        if state is None:
-            state = JobState(watermark=now, trigger=description)
-        elif state.trigger != description:
-            state = replace(state, watermark=now, trigger=description)
-        else:
-            state = _after_clock_set_back(state, now)
+        """Take a job in, in place of one of the same name; returns the state with which it begins (see `taken_in`)."""
+        state = taken_in(job, state, now)
         slot = self._slots[job.name] = _Slot(job, state)
-        self._index(slot, now)
+        self._index(slot)
         return state
 
     def remove(self, name: str) -> None:
@@ -115,9 +118,12 @@ class Engine:
 
     def tick(self, snapshot: Snapshot, now: int, *, limit: int = 1_000) -> Tick:
         """Decide what is due at `now`, for at most `limit` jobs, the longest due first."""
+        if snapshot.gate_modes != self._gate_modes:
+            self._ask_again(snapshot.gate_modes, now)
         candidates: list[Candidate] = []
         missed: list[Decision] = []
         states: dict[str, JobState] = {}
+        upcoming: dict[str, int | None] = {}
         failures: list[Failure] = []
         while len(states) + len(failures) < limit and (wake := self.next_wake()) is not None and wake <= now:
             slot = self._slots[heapq.heappop(self._heap)[2]]
@@ -128,7 +134,7 @@ class Engine:
                 continue
             candidates += due.candidates
             missed += due.missed
-            states[slot.job.name] = due.state
+            states[slot.job.name], upcoming[slot.job.name] = due.state, due.upcoming
         plan, decided = self._plan(states, snapshot, candidates, failures, now)
         for failure in failures:
             states.pop(failure.job, None)
@@ -136,7 +142,7 @@ class Engine:
         for name, state in states.items():
             slot = self._slots[name]
             slot.state = state
-            self._index(slot, now)
+            self._index_before(slot, upcoming[name])
         wake = self.next_wake()
         return Tick(
             fires=plan.fires,
@@ -150,7 +156,10 @@ class Engine:
         """Keep a fire that could not be published, to be tried again; returns the job's state."""
         slot = self._slots[fire.job.name]
         slot.state = publish_failed(slot.state, fire, now)
-        self._index(slot, now)
+        retry_at = slot.state.open[-1].retry_at
+        # Nothing else of the job has changed; it may have thousands that wait.
+        if slot.wake is None or retry_at < slot.wake:
+            self._index_at(slot, retry_at)
         return slot.state
 
     def take(self, requests: Iterable[TriggerRequest | BackfillRequest], now: int) -> dict[str, JobState]:
@@ -165,7 +174,7 @@ class Engine:
             if slot is None or state is None or state is slot.state:
                 continue
             slot.state = changed[request.job] = state
-            self._index(slot, now)
+            self._index(slot)
         return changed
 
     def clock_set_back(self, now: int) -> dict[str, JobState]:
@@ -175,11 +184,19 @@ class Engine:
         """
         changed: dict[str, JobState] = {}
         for name, slot in self._slots.items():
-            state = _after_clock_set_back(slot.state, now)
+            state = after_clock_set_back(slot.state, now)
             if state is not slot.state:
                 slot.state = changed[name] = state
-            self._index(slot, now)
+            self._index(slot)
         return changed
+
+    def _ask_again(self, gate_modes: Mapping[str, GateMode], now: int) -> None:
+        """What waits by a gate on which an operator has said something else need not wait any longer."""
+        self._gate_modes = dict(gate_modes)
+        for slot in self._slots.values():
+            if slot.state.open:
+                slot.state = asked_again(slot.state, now)
+                self._index(slot)
 
     def _plan(
         self,
@@ -209,18 +226,31 @@ class Engine:
         self._index_at(slot, now + QUARANTINE_MS)
         return Failure(slot.job.name, error, now + QUARANTINE_MS)
 
-    def _index(self, slot: _Slot, now: int) -> None:
+    def _index(self, slot: _Slot) -> None:
         try:
-            wake = wake_of(slot.job, slot.state, self._markets)
+            upcoming = slot.job.trigger.next_after(slot.state.watermark)
         except Exception:  # noqa: BLE001  # the next tick raises it again, contains and reports it
-            wake = now
-        if wake is not None:
-            self._index_at(slot, wake)
+            self._index_at(slot, slot.state.watermark)
+        else:
+            self._index_before(slot, upcoming)
 
-    def _index_at(self, slot: _Slot, wake: int) -> None:
+    def _index_before(self, slot: _Slot, upcoming: int | None) -> None:
+        """`upcoming` is the nominal behind the watermark."""
+        try:
+            wake = wake_at(slot.job, slot.state, upcoming, self._markets)
+        except Exception:  # noqa: BLE001  # as above
+            wake = slot.state.watermark
+        self._index_at(slot, wake)
+
+    def _index_at(self, slot: _Slot, wake: int | None) -> None:
         self._version += 1
-        slot.version = self._version
+        slot.version, slot.wake = self._version, wake
+        if wake is None:
+            return
         heapq.heappush(self._heap, (wake, self._version, slot.job.name))
+        if len(self._heap) > 2 * len(self._slots) + _OLD_ENTRIES:
+            self._heap = [entry for entry in self._heap if self._is_current(entry)]
+            heapq.heapify(self._heap)
 
     def _is_current(self, indexed: tuple[int, int, str]) -> bool:
         slot = self._slots.get(indexed[2])
@@ -229,17 +259,16 @@ class Engine:
 
 def wake_of(job: Job, state: JobState, markets: Mapping[str, SessionTable]) -> int | None:
     """When something of `job` is due next; None if nothing ever is."""
-    nominal = job.trigger.next_after(state.watermark)
-    wakes = [fire.retry_at for fire in state.open] + [backfill.next_at for backfill in state.backfills]
-    if nominal is not None:
-        following = job.trigger.next_after(nominal) if job.policies.jitter_ms else None
-        wakes.append(planned_of(job, nominal, following, markets))
-    return min(wakes, default=None)
+    return wake_at(job, state, job.trigger.next_after(state.watermark), markets)
 
 
-def _after_clock_set_back(state: JobState, now: int) -> JobState:
-    if state.watermark <= now + SKEW_MS:
-        return state
-    waiting = tuple(replace(fire, retry_at=min(fire.retry_at, now)) for fire in state.open)
-    repeated = tuple(replace(backfill, next_at=min(backfill.next_at, now)) for backfill in state.backfills)
-    return replace(state, watermark=now, clock=state.clock + 1, open=waiting, backfills=repeated)
+def wake_at(job: Job, state: JobState, upcoming: int | None, markets: Mapping[str, SessionTable]) -> int | None:
+    """`wake_of` a job of which the nominal behind the watermark is known."""
+    wake = None
+    if upcoming is not None:
+        following = job.trigger.next_after(upcoming) if job.policies.jitter_ms else None
+        wake = planned_of(job, upcoming, following, markets)
+    if not (state.open or state.backfills):
+        return wake
+    wakes = [*(fire.retry_at for fire in state.open), *(backfill.next_at for backfill in state.backfills)]
+    return min(wakes if wake is None else (wake, *wakes))

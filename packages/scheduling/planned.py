@@ -29,8 +29,10 @@ def planned_of(job: Job, nominal: int, following: int | None, markets: Markets) 
     width = job.policies.jitter_ms
     if not width:
         return nominal
-    room = min(NEVER_ENDS if following is None else following, _shuts_at(job, nominal, markets)) - nominal
-    return nominal + offset_ms(job.name, nominal, min(width, room))
+    ends = NEVER_ENDS if following is None else following
+    if job.policies.shuts:
+        ends = min(ends, _shuts_by(_opinions(job, nominal, markets)))
+    return nominal + offset_ms(job.name, nominal, min(width, ends - nominal))
 
 
 def planned_of_many(
@@ -46,24 +48,21 @@ def planned_of_many(
     start = 0
     while job.policies.shuts and start < len(nominals):
         # What a gate says of one nominal it says of all up to the instant at which it changes its mind.
-        shuts_at = _shuts_at(job, int(nominals[start]), markets)
-        stop = int(np.searchsorted(nominals, _changes_at(job, int(nominals[start]), markets), side="left"))
+        opinions = _opinions(job, int(nominals[start]), markets)
+        stop = int(np.searchsorted(nominals, _holds_until(opinions), side="left"))
         stop = max(stop, start + 1)
-        ends[start:stop] = np.minimum(ends[start:stop], shuts_at)
+        ends[start:stop] = np.minimum(ends[start:stop], _shuts_by(opinions))
         start = stop
     return nominals + offsets_ms(job.name, nominals, np.minimum(width, ends - nominals))
 
 
-def _shuts_at(job: Job, nominal: int, markets: Markets) -> int:
-    """When the window or session in which `nominal` lies ends; for ever if it lies in none, or needs none."""
-    opinions = _opinions(job, nominal, markets) if job.policies.shuts else ()
-    if any(opinion.verdict is not Verdict.FIRE for opinion in opinions):
-        return NEVER_ENDS
+def _shuts_by(opinions: tuple[Opinion, ...]) -> int:
+    """When the window or session of a nominal ends; for ever if it lies in none, or needs none."""
+    return NEVER_ENDS if any(o.verdict is not Verdict.FIRE for o in opinions) else _holds_until(opinions)
+
+
+def _holds_until(opinions: tuple[Opinion, ...]) -> int:
     return min((opinion.holds_until for opinion in opinions), default=NEVER_ENDS)
-
-
-def _changes_at(job: Job, nominal: int, markets: Markets) -> int:
-    return min((opinion.holds_until for opinion in _opinions(job, nominal, markets)), default=NEVER_ENDS)
 
 
 def _opinions(job: Job, nominal: int, markets: Markets) -> tuple[Opinion, ...]:

@@ -9,6 +9,10 @@ from packages.scheduling.state import Backfill, JobState, OpenFire
 _REQUESTS_REMEMBERED: Final = 50
 
 
+class RequestError(ValueError):
+    """An operator asks for what cannot be; the text says what."""
+
+
 @dataclass(frozen=True, slots=True)
 class TriggerRequest:
     """An operator's wish for one run now. `forced`: also while an earlier one is not over."""
@@ -21,7 +25,13 @@ class TriggerRequest:
 
 @dataclass(frozen=True, slots=True)
 class BackfillRequest:
-    """An operator's wish for the nominals in [start, end] once more, one fire every `every_ms`."""
+    """An operator's wish for the nominals in [start, end] once more, one fire every `every_ms`.
+
+    What is not past when it is taken over is left to the schedule.
+
+    Raises:
+        RequestError: the range is empty, or the pace is not above zero.
+    """
 
     id: str
     job: str
@@ -29,6 +39,12 @@ class BackfillRequest:
     end: int
     every_ms: int
     requested_at: int
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise RequestError(f"the backfill of {self.job} ends at {self.end}, before it starts at {self.start}")
+        if self.every_ms <= 0:
+            raise RequestError(f"the pace of the backfill of {self.job} is above 0 ms, not {self.every_ms}")
 
 
 def with_request(state: JobState, request: TriggerRequest | BackfillRequest, now: int) -> JobState:
@@ -39,6 +55,7 @@ def with_request(state: JobState, request: TriggerRequest | BackfillRequest, now
     match request:
         case TriggerRequest():
             fire = OpenFire(
+                # Of the request alone, whatever clock has dated it: whoever takes it over makes the same fire of it.
                 nominal=request.requested_at,
                 planned=request.requested_at,
                 origin=f"{TRIGGER}{request.id}",
@@ -49,7 +66,8 @@ def with_request(state: JobState, request: TriggerRequest | BackfillRequest, now
             )
             return replace(state, open=(*state.open, fire), taken=taken)
         case BackfillRequest():
+            end = min(request.end, now)
             backfill = Backfill(
-                id=request.id, cursor=request.start - 1, end=request.end, every_ms=request.every_ms, next_at=now
+                id=request.id, cursor=request.start - 1, end=end, every_ms=request.every_ms, next_at=now
             )
             return replace(state, backfills=(*state.backfills, backfill), taken=taken)

@@ -37,9 +37,10 @@ class PauseScope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """An operator's word that nothing of `target` is to be published from `since` on, to `until` (exclusive).
+    """An operator's word that nothing of `target` is to be published until `until` (exclusive); None: until resumed.
 
-    `target` is a criticality, a queue or a job by name, empty for the scope `all`. `until` None: until resumed.
+    `target` is a criticality, a queue or a job by name, empty for the scope `all`. `since` is when it was said, for
+    people: a pause holds from when it is known, whatever clock has dated it.
     """
 
     scope: PauseScope

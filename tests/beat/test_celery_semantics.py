@@ -8,6 +8,10 @@ from celery import Celery, signals
 from celery.beat import BeatLazyFunc, ScheduleEntry
 from celery.schedules import crontab, schedule
 
+from packages.infra.beat.decision_sink import MemoryDecisions
+from packages.infra.beat.readings import NoReadings
+from packages.infra.beat.state_store import MemoryStateStore
+from packages.infra.beat.wiring import Opened
 from tests.beat.stepped import NOON, Clock, Recorder, make_app, recorder, run_until, settle
 
 EVERY_MINUTE = schedule(timedelta(minutes=1))
@@ -271,3 +275,21 @@ def test_publish_signals_are_sent(redis_url: str) -> None:
     finally:
         signals.before_task_publish.disconnect(published)
     assert seen == ["area.task job"]
+
+
+def test_an_entry_object_keeps_its_grid_over_restarts() -> None:
+    store = MemoryStateStore()
+    clock = Clock()
+    nominals: list[str] = []
+    # Made anew at each start, as in a module that is imported: what it says of its last run is when that was.
+    for started in (NOON, NOON + timedelta(minutes=20), NOON + timedelta(minutes=50)):
+        clock.to(started)
+        given = ScheduleEntry(
+            name="job", task="area.task", schedule=schedule(timedelta(hours=1)), last_run_at=clock.now, app=make_app({})
+        )
+        scheduler = recorder(make_app({"job": given}), clock)
+        scheduler.open_for = lambda _: Opened(store, MemoryDecisions(), NoReadings(), None)
+        run_until(scheduler, clock, clock.now + timedelta(minutes=19))
+        scheduler.close()
+        nominals += scheduler.nominals
+    assert nominals == ["2026-01-05T13:00:00.000Z"]

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from celery import Celery
 from celery.beat import ScheduleEntry
-from celery.schedules import BaseSchedule, crontab, schedstate, schedule
+from celery.schedules import BaseSchedule, crontab, schedstate, schedule, solar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packages.infra.beat.celery_triggers import is_polled, period_of, trigger_of, zone_name
-from packages.infra.beat.estimated_trigger import EstimatedTrigger, description_of
+from packages.infra.beat.estimated_trigger import description_of
 from packages.infra.beat.microsecond_interval import MicrosecondInterval
 from packages.infra.beat.polled import PolledTrigger
 from packages.scheduling.instants import DAY_MS, HOUR_MS, LAST_INSTANT, MINUTE_MS, to_datetime, to_instant
@@ -247,17 +247,29 @@ class Standing(schedule):
         return (last_run_at - last_run_at) - self.back
 
 
-class Sticky(schedule):
-    """Finds the last event again when it is asked at the event itself."""
-
-    def remaining_estimate(self, last_run_at: datetime) -> timedelta:
-        event = NOON + timedelta(milliseconds=300)
-        return event - self.now() if last_run_at <= NOON else event + timedelta(hours=1) - last_run_at
+@pytest.mark.parametrize(
+    "event",
+    [
+        solar("sunset", 51.5, 0.0, app=UTC_APP),
+        solar("dawn_civil", -33.0, 0.0, app=UTC_APP),
+        solar("sunrise", 69.0, 0.0, app=UTC_APP),
+    ],
+    ids=repr,
+)
+def test_an_event_of_the_sun_is_one_instant_whatever_was_asked(event: solar) -> None:
+    sun = trigger(event)
+    nominal = AT
+    for _ in range(30):
+        following = sun.next_after(nominal)
+        assert following is not None
+        assert 0.9 < (following - nominal) / DAY_MS < 1.1 or nominal == AT
+        asked = {sun.next_after(nominal + (following - nominal) * part // 37) for part in range(37)}
+        assert asked | {sun.next_after(following - 1)} == {following}
+        nominal = following
 
 
 def test_a_schedule_that_does_not_move_on_ends() -> None:
     assert trigger(Standing(60)).next_after(AT) is not None
-    assert EstimatedTrigger.of(Sticky(60), UTC_APP, settles_ms=1_000).next_after(AT) == AT + HOUR_MS + 300
 
     class Never(schedule):
         def remaining_estimate(self, last_run_at: datetime) -> timedelta:

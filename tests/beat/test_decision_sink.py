@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import redis
 
-from packages.infra.beat.decision_sink import KEPT_PER_JOB, DecisionLog, DecisionSink, MemoryDecisions
+from packages.infra.beat.decision_sink import KEPT_PER_JOB, DecisionLog, DecisionSink, MemoryDecisions, Outcome
 from packages.infra.beat.redis_decisions import RedisDecisions
 from packages.infra.beat.state_store import StoreAwayError
 from packages.infra.queue.broker_redis import BrokerRedis
@@ -91,15 +91,15 @@ def test_a_server_that_is_away_is_said_to_be() -> None:
 
 def said(caplog: pytest.LogCaptureFixture) -> list[tuple[object, ...]]:
     return [
-        tuple(vars(record)[field] for field in ("job", "verdict", "reason", "late_ms")) for record in caplog.records
+        tuple(vars(record).get(field) for field in ("job", "verdict", "reason", "late_ms")) for record in caplog.records
     ]
 
 
 def test_each_decision_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        DecisionLog().say([FIRE, SKIP])
+        DecisionLog().say([Outcome(FIRE, published_at=FIRE.planned + 1_234), Outcome(SKIP)])
     assert {record.getMessage() for record in caplog.records} == {"decision"}
-    assert said(caplog) == [("area.job", "fire", "on_time", 200), ("area.job", "skip", "market_closed", 200)]
+    assert said(caplog) == [("area.job", "fire", "on_time", 1_234), ("area.job", "skip", "market_closed", None)]
     fields = vars(caplog.records[1])
     assert fields["nominal"] == "1970-01-01T00:00:01.000Z"
     assert (fields["count"], fields["arm"]) == (3, "b")
@@ -109,10 +109,10 @@ def test_each_decision_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_fire_that_waits_on_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     lines = DecisionLog()
     with caplog.at_level(logging.INFO):
-        lines.say([DEFER, DEFER])
-        lines.say([replace(DEFER, until=4_000)])
-        lines.say([replace(DEFER, reason=Reason.PUBLISH_FAILED)])
-        lines.say([replace(DEFER, nominal=2_000)])
-        lines.say([FIRE])
-        lines.say([DEFER])
+        lines.say([Outcome(DEFER), Outcome(DEFER)])
+        lines.say([Outcome(replace(DEFER, until=4_000))])
+        lines.say([Outcome(replace(DEFER, reason=Reason.PUBLISH_FAILED))])
+        lines.say([Outcome(replace(DEFER, nominal=2_000))])
+        lines.say([Outcome(FIRE)])
+        lines.say([Outcome(DEFER)])
     assert [verdict for _, verdict, _, _ in said(caplog)] == ["defer", "defer", "defer", "fire", "defer"]

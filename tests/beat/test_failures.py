@@ -36,8 +36,8 @@ class NoBroker(Recorder):
 
     tries = 0
 
-    def reconnect(self) -> bool:
-        self.tries += 1
+    def reconnect(self, after: BaseException) -> bool:
+        self.tries += isinstance(after, OperationalError)
         return not self.broken
 
 

@@ -221,6 +221,40 @@ def test_of_two_beats_one_fires() -> None:
         scheduler.close()
 
 
+def test_a_store_that_lost_everything_ends_no_polled_entry() -> None:
+    store = MemoryStateStore()
+    clock = Clock()
+    when = Says(due=True, again_s=60)
+    scheduler = recorder(make_app({"job": {"task": "task.job", "schedule": when}}), clock)
+    scheduler.open_for = open_on(store)
+    settle(scheduler)
+    store.forget_all_but([])
+    when.due = True
+    run_until(scheduler, clock, NOON + timedelta(minutes=1))
+    scheduler.close()
+    assert scheduler.nominals == ["2026-01-05T12:00:00.000Z", "2026-01-05T12:01:00.000Z"]
+
+
+def test_a_beat_that_takes_over_fires_at_once() -> None:
+    store = MemoryStateStore()
+    clock = Clock()
+    whens = [Says(again_s=60), Says(again_s=60)]
+    one, other = [recorder(make_app({"job": {"task": "task.job", "schedule": when}}), clock) for when in whens]
+    for scheduler in (one, other):
+        scheduler.open_for = open_on(store)
+        settle(scheduler)
+    clock.step(timedelta(minutes=1))
+    for when, scheduler in zip(whens, (one, other), strict=True):
+        when.due = True
+        settle(scheduler)
+    one.close()
+    clock.step(timedelta(minutes=1))
+    whens[1].due = True
+    settle(other)
+    other.close()
+    assert (one.nominals, other.nominals) == (["2026-01-05T12:01:00.000Z"], ["2026-01-05T12:02:00.000Z"])
+
+
 def test_a_claimed_fire_outlives_the_process() -> None:
     store = MemoryStateStore()
     clock = Clock()

@@ -7,10 +7,10 @@ import pytest
 import redis
 from celery import Celery
 
-from packages.infra.beat.namespace import namespace_of
 from packages.infra.beat.redis_state import RedisStateStore
 from packages.infra.beat.state_store import MemoryStateStore, StateStore, StoreAwayError
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
+from packages.infra.queue.namespace import namespace_of
 from packages.scheduling.decision import Reason
 from packages.scheduling.state import Backfill, JobState, OpenFire
 

@@ -10,10 +10,11 @@ import pytest
 import redis
 from celery import Celery
 
+from packages.infra.beat.broker_readings import BrokerReadings
 from packages.infra.beat.readings import PublishedRun
 from packages.infra.beat.redis_state import RedisStateStore
 from packages.infra.beat.state_store import MemoryStateStore
-from packages.infra.beat.wiring import BrokerReadings, open_for
+from packages.infra.beat.wiring import open_for
 from packages.infra.control.redis_control import RedisControl
 from packages.infra.queue.active_markets import ActiveMarketsStore
 from packages.infra.queue.broker_redis import BrokerRedis
@@ -110,7 +111,7 @@ def test_without_redis_nothing_is_known_and_nothing_fails() -> None:
         snapshot, requests = readings.read(NOW)
         assert (snapshot.running, snapshot.active_markets, dict(snapshot.markets), requests) == (None, None, {}, ())
         readings.publishing([PublishedRun(EXCLUSIVE, "id", NOW)])
-        readings.not_published(["id"])
+        readings.published([PublishedRun(EXCLUSIVE, "id", NOW)])
         readings.acknowledge([TriggerRequest("t1", "plain", NOW)])
         readings.close()
 
@@ -125,8 +126,12 @@ def test_runs_are_counted_for_jobs_that_must_not_overlap(
     assert readings.read(NOW)[0].running is None
     job = replace(EXCLUSIVE, expires_ms=expires_ms)
     readings.want([job])
-    readings.publishing([PublishedRun(job, "one", NOW), PublishedRun(job, "two", NOW), PublishedRun(PLAIN, "no", NOW)])
-    readings.not_published(["two"])
+    one, two = PublishedRun(job, "one", NOW), PublishedRun(job, "two", NOW)
+    readings.publishing([one, two])
+    running = readings.read(NOW)[0].running
+    assert running is not None
+    assert running.value == {}
+    readings.published([one])
     running = readings.read(NOW)[0].running
     assert running is not None
     assert list(running.value) == ["exclusive"]
@@ -149,13 +154,28 @@ def test_calendars_are_made_for_the_markets_of_the_jobs(broker: BrokerRedis) -> 
     assert (made, dict(snapshot.markets), snapshot.active_markets) == ([], {}, None)
     readings.want([GATED])
     snapshot, _ = readings.read(NOW)
-    assert set(snapshot.markets) == {"XNYS"}
+    assert set(snapshot.markets) == {"XNYS", "24/7"}
     assert snapshot.active_markets is not None
     assert snapshot.active_markets.value == {"24/7"}
     readings.want([OUTSIDE])
-    assert set(readings.read(NOW)[0].markets) == {"XNYS", "XLON"}
+    assert set(readings.read(NOW)[0].markets) == {"XNYS", "24/7", "XLON"}
     readings.close()
     assert [calendars.closed for calendars in made] == [True]
+
+
+def test_a_market_in_use_that_no_calendar_knows_opens_nothing(broker: BrokerRedis) -> None:
+    class Some(Calendars):
+        @property
+        def tables(self) -> Mapping[str, SessionTable]:
+            return {market: table(market) for market in self.wanted - {"NYSE?"}}
+
+    ActiveMarketsStore(broker).write(frozenset({"NYSE?", "XTKS"}), NOW)
+    readings = BrokerReadings(broker, lambda markets, _: Some(markets))
+    readings.want([GATED])
+    snapshot, _ = readings.read(NOW)
+    assert snapshot.active_markets is not None
+    assert snapshot.active_markets.value == {"XTKS"}
+    assert set(snapshot.markets) == {"XNYS", "XTKS"}
 
 
 def test_calendars_that_cannot_be_made_are_absent(caplog: pytest.LogCaptureFixture) -> None:

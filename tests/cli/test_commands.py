@@ -19,7 +19,6 @@ import sqlalchemy as sa
 
 from apps.cli.status import age_in_words, restarts_in_words
 from packages.infra.db import migrate
-from packages.infra.queue.last_runs import KEY
 from packages.shared_settings.layers import ROOT
 
 
@@ -185,7 +184,7 @@ def test_status_fits_the_terminal_and_is_whole_elsewhere(
         "origin": "beat",
     }
     with redis.Redis.from_url(redis_url) as client:
-        client.hset(KEY, record["task"], json.dumps(record))
+        client.hset("minsy:last_runs", record["task"], json.dumps(record))
     narrow = on_a_terminal(given, 50, "status").splitlines()
     assert max(len(line) for line in narrow) <= 50
     lines = on_a_terminal(given, width, "status").splitlines()

@@ -12,7 +12,7 @@ import pytest
 from celery import Celery
 
 from packages.infra.control.control import Control
-from packages.infra.control.factory import control_store
+from packages.infra.control.redis_control import RedisControl
 from packages.infra.queue.broker_redis import open_broker_redis
 from packages.scheduling.instants import HOUR_MS, to_instant
 from packages.scheduling.requests import BackfillRequest, TriggerRequest
@@ -43,7 +43,9 @@ def minsy(tmp_path: Path) -> Minsy:
 
 
 def said(url: str) -> Control:
-    return control_store(open_broker_redis(Celery("minsy", broker=url))).read(to_instant(datetime.now(UTC)))
+    redis = open_broker_redis(Celery("minsy", broker=url))
+    assert redis is not None
+    return RedisControl(redis).read(to_instant(datetime.now(UTC)))
 
 
 def test_a_job_is_paused_shown_and_resumed(minsy: Minsy, redis_url: str) -> None:

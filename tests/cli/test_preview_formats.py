@@ -6,8 +6,9 @@ import pytest
 import typer
 
 from apps.cli.decision_words import decision_text, local_text
+from apps.cli.moments import moment_of
 from apps.cli.preview_calendar import MOST_EVENTS, TooManyEventsError, calendar_of, escaped, folded
-from apps.cli.preview_period import Period, moment_of, period_of, zone_of
+from apps.cli.preview_period import Period, period_of, zone_of
 from apps.cli.preview_settings import variables_of
 from apps.cli.preview_table import strip_of
 from packages.scheduling.decision import Decision, Opinion, Reason, Verdict

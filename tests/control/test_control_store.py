@@ -1,14 +1,10 @@
-"""What every store of the operator's word does, whatever is behind it."""
+"""What a store of the operator's word does."""
 
 from dataclasses import replace
 
 import pytest
-from celery import Celery
 
 from packages.infra.control.control import ControlStore
-from packages.infra.control.factory import control_store
-from packages.infra.control.memory_control import MemoryControl
-from packages.infra.queue.broker_redis import open_broker_redis
 from packages.scheduling.instants import HOUR_MS
 from packages.scheduling.policies import GateMode
 from packages.scheduling.requests import BackfillRequest, TriggerRequest
@@ -23,11 +19,9 @@ TRIGGER = TriggerRequest(id="01", job="a.b", requested_at=NOW, forced=True)
 BACKFILL = BackfillRequest(id="02", job="a.b", start=NOW - HOUR_MS, end=NOW, every_ms=30_000, requested_at=NOW)
 
 
-@pytest.fixture(params=["memory", "redis"])
-def store(request: pytest.FixtureRequest) -> ControlStore:
-    if request.param == "memory":
-        return MemoryControl()
-    return open_store(request.getfixturevalue("redis_url"))
+@pytest.fixture
+def store(redis_url: str) -> ControlStore:
+    return open_store(redis_url)
 
 
 def test_nothing_is_said_at_first(store: ControlStore) -> None:
@@ -91,10 +85,3 @@ def test_a_word_on_a_gate_is_kept_and_taken_back(store: ControlStore) -> None:
     assert store.read(NOW).gate_modes == {"trading_hours": GateMode.OBSERVE, "windows": GateMode.ENFORCE}
     store.set_gate_mode("trading_hours", None)
     assert store.read(NOW).gate_modes == {"windows": GateMode.ENFORCE}
-
-
-def test_another_broker_keeps_it_in_the_process_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    redis = open_broker_redis(Celery("minsy", broker="memory://"))
-    assert redis is None
-    assert isinstance(control_store(redis), MemoryControl)
-    assert "control_is_in_process_only" in caplog.text

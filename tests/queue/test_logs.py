@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from packages.infra.telemetry.logs import configure_logging
+from packages.infra.telemetry.logs import configure_logging, tell_fields
 from packages.shared_settings.masking import masked_url
 
 
@@ -91,3 +91,18 @@ def test_a_traceback_is_kept_and_masked(log_format: Literal["text", "json"]) -> 
         logging.getLogger("some.logger").exception("it_failed")
     assert "Traceback" in stream.getvalue()
     assert "hunter2" not in stream.getvalue()
+
+
+def test_logs_that_somebody_else_set_up_tell_the_fields_of_our_events() -> None:
+    theirs = logging.Logger("theirs")  # noqa: LOG001  # nobody else is to know it
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(logging.Formatter("[%(levelname)s] %(message)s"))
+    theirs.addHandler(handler)
+    for _ in range(2):
+        tell_fields(theirs, of="packages.")
+    ours = logging.Logger("packages.infra.beat")  # noqa: LOG001  # as above
+    ours.parent = theirs
+    ours.info("decision", extra={"job": "area.job", "url": "redis://:secret@host/0"})
+    theirs.info("hello", extra={"job": "area.job"})
+    assert out.getvalue() == "[INFO] decision job=area.job url=redis://:***@host/0\n[INFO] hello\n"

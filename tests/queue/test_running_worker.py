@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -53,7 +54,8 @@ class World:
     def publish(self, order: str, *, task: str = TASK, expires: datetime | None = None, headers: bool = True) -> None:
         if headers:
             run = Run(self.task_id, PUBLISHED_AT, present() + HOUR_MS)
-            self.store.published([JobRun(self.job, run)])
+            self.store.publishing([JobRun(self.job, replace(run, counts_until=PUBLISHED_AT))])
+            self.store.published({run.task_id: run.counts_until})
             assert self.runs() == (run,)
         self.app.send_task(
             task,

@@ -67,7 +67,7 @@ def policies() -> st.SearchStrategy[Policies]:
             CatchUp,
             st.sampled_from(CatchUpMode),
             st.sampled_from([MINUTE_MS, 30 * MINUTE_MS, 6 * HOUR_MS, DAY_MS]),
-            st.sampled_from([1, 3, 100]),
+            st.sampled_from([1, 3, 20]),
         ),
         overlap=st.sampled_from(OverlapMode),
         trading_hours=st.none()

@@ -25,7 +25,7 @@ def nominals(found: Due) -> list[int]:
 
 def test_nothing_is_due_before_the_next_nominal() -> None:
     found = due(MIDNIGHT + MINUTE - 1)
-    assert found == Due((), (), JobState(watermark=MIDNIGHT))
+    assert found == Due((), (), JobState(watermark=MIDNIGHT), upcoming=MIDNIGHT + MINUTE)
 
 
 def test_a_nominal_is_due_at_its_instant() -> None:
@@ -65,7 +65,7 @@ def test_what_was_missed_follows_the_policy(
     assert nominals(found) == fired
     assert sum(decision.count for decision in found.missed) == skipped
     assert [decision.reason for decision in found.missed] == ([reason] if reason else [])
-    assert found.state.watermark == MIDNIGHT + HOUR
+    assert (found.state.watermark, found.upcoming) == (MIDNIGHT + HOUR, MIDNIGHT + HOUR + MINUTE)
     for decision in found.missed:
         assert decision.verdict is Verdict.SKIP
         assert decision.first_nominal == MIDNIGHT + MINUTE
@@ -100,6 +100,13 @@ def test_the_last_nominal_waits_for_its_jitter() -> None:
     assert due_of(job, state, MIDNIGHT + MINUTE + offset - 1, {}).candidates == ()
     (candidate,) = due_of(job, state, MIDNIGHT + MINUTE + offset, {}).candidates
     assert (candidate.nominal, candidate.planned) == (MIDNIGHT + MINUTE, MIDNIGHT + MINUTE + offset)
+
+
+def test_what_was_missed_has_the_planned_instant_that_it_had() -> None:
+    job = a_job(policies=Policies(jitter_ms=30_000, catch_up=CatchUp(CatchUpMode.SKIP)))
+    (missed,) = due_of(job, JobState(watermark=MIDNIGHT), MIDNIGHT + 2 * MINUTE - 1, {}).missed
+    assert missed.nominal == MIDNIGHT + MINUTE
+    assert missed.planned == missed.nominal + offset_ms(job.name, missed.nominal, 30_000)
 
 
 def test_an_open_fire_comes_back_at_its_time() -> None:
@@ -162,8 +169,7 @@ def test_every_nominal_is_taken_or_counted_as_missed_exactly_once(
     expected = (found.state.watermark - found.state.watermark % every) // every - MIDNIGHT // every
     if settled <= MOST_COUNTED // 2:
         assert settled == expected
-    following = job.trigger.next_after(found.state.watermark)
-    assert following is not None
+    assert found.upcoming == job.trigger.next_after(found.state.watermark)
     for candidate in found.candidates:
         assert candidate.nominal <= candidate.planned < candidate.nominal + every
         assert candidate.planned <= now

@@ -2,14 +2,17 @@
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from packages.scheduling.decision import Reason, Verdict
 from packages.scheduling.engine import QUARANTINE_MS, Engine, Tick
-from packages.scheduling.policies import CatchUp, CatchUpMode, OverlapMode, Policies
-from packages.scheduling.requests import BackfillRequest, TriggerRequest
+from packages.scheduling.policies import CatchUp, CatchUpMode, OverlapMode, Policies, TradingHours, Windows, WindowSpan
+from packages.scheduling.requests import BackfillRequest, RequestError, TriggerRequest
 from packages.scheduling.snapshot import Reading, Run, Snapshot
 from packages.scheduling.state import JobState
 from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.scheduling.jobs import MIDNIGHT, MINUTE, BrokenTrigger, a_job
+from tests.scheduling.markets import a_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +91,29 @@ def test_a_broken_trigger_stops_nobody_else_and_is_tried_again() -> None:
     assert [again.job for again in tick(engine, failure.until).failures] == ["a.broken"]
 
 
+def test_a_policy_that_raises_stops_nobody_else_and_loses_no_fire() -> None:
+    nowhere = Windows(zone="No/Where", spans=(WindowSpan(frozenset(range(7)), 0, 1440),))
+    engine = Engine()
+    engine.add(a_job("a.broken", policies=Policies(windows=nowhere)), None, MIDNIGHT)
+    engine.add(a_job("a.sound"), None, MIDNIGHT)
+    ticked = tick(engine, MIDNIGHT + MINUTE)
+    assert fired(ticked) == [("a.sound", 1, "schedule")]
+    assert [(failure.job, failure.until) for failure in ticked.failures] == [("a.broken", MIDNIGHT + 2 * MINUTE)]
+    assert set(ticked.states) == {"a.sound"}
+    engine.add(a_job("a.broken"), engine.state("a.broken"), MIDNIGHT + MINUTE)
+    assert fired(tick(engine, MIDNIGHT + MINUTE)) == [("a.broken", 1, "schedule")]
+
+
+def test_a_job_that_another_machine_left_a_little_ahead_is_waited_for() -> None:
+    job = a_job()
+    left = JobState(watermark=MIDNIGHT + MINUTE, trigger=job.trigger.describe())
+    engine = Engine()
+    assert engine.add(job, left, MIDNIGHT + 15_000) == left
+    assert engine.next_wake() == MIDNIGHT + 2 * MINUTE
+    ahead = JobState(watermark=MIDNIGHT + 10 * MINUTE, trigger=job.trigger.describe())
+    assert engine.add(job, ahead, MIDNIGHT).origin == "clock:1"
+
+
 def test_a_request_is_taken_once() -> None:
     engine = Engine()
     engine.add(a_job(every=60 * MINUTE), None, MIDNIGHT)
@@ -129,6 +155,52 @@ def test_a_second_of_difference_is_waited_for() -> None:
     tick(engine, MIDNIGHT + MINUTE)
     assert engine.clock_set_back(MIDNIGHT + MINUTE - 2_000) == {}
     assert engine.next_wake() == MIDNIGHT + 2 * MINUTE
+
+
+def test_other_calendars_move_what_they_move_at_once() -> None:
+    hours = Policies(jitter_ms=50_000, trading_hours=TradingHours(("TEST",)))
+    long, short = (
+        {"TEST": a_table([("2026-03-01 00:00", end)], known=("2026-03-01 00:00", "2026-04-01 00:00"))}
+        for end in ("2026-03-03 00:00", "2026-03-02 00:01:02")
+    )
+    engine = Engine(long)
+    engine.add(a_job(policies=hours), None, MIDNIGHT)
+    before = engine.next_wake() or 0
+    assert before - MIDNIGHT - MINUTE > 2_000, "or this shows nothing"
+    engine.use_markets(short)
+    after = engine.next_wake() or 0
+    assert 0 <= after - MIDNIGHT - MINUTE < 2_000
+
+
+def test_the_index_does_not_grow_with_what_is_taken_in_again() -> None:
+    engine = Engine()
+    for _ in range(5_000):
+        engine.add(a_job(), None, MIDNIGHT)
+    assert engine.indexed <= 1_100
+    assert fired(tick(engine, MIDNIGHT + MINUTE)) == [("area.job", 1, "schedule")]
+
+
+def test_a_request_of_a_machine_whose_clock_is_ahead_goes_out_at_once() -> None:
+    engine = Engine()
+    engine.add(a_job(every=60 * MINUTE), None, MIDNIGHT)
+    engine.take([TriggerRequest("r1", "area.job", MIDNIGHT + MINUTE)], MIDNIGHT)
+    (fire,) = tick(engine, MIDNIGHT).fires
+    # Its nominal is that of the request, whoever takes it over and when: its identity depends on nothing else.
+    assert (fire.decision.at, fire.decision.nominal) == (MIDNIGHT, MIDNIGHT + MINUTE)
+
+
+def test_a_backfill_does_not_run_ahead_of_the_clock() -> None:
+    engine = Engine()
+    engine.add(a_job(), None, MIDNIGHT)
+    engine.take([BackfillRequest("b", "area.job", MIDNIGHT, MIDNIGHT + 9 * MINUTE, 1_000, MIDNIGHT)], MIDNIGHT)
+    seen = [entry for now in range(MIDNIGHT, MIDNIGHT + 30_000, 1_000) for entry in fired(tick(engine, now))]
+    assert seen == [("area.job", 0, "backfill:b")]
+
+
+@pytest.mark.parametrize(("end", "every_ms"), [(MIDNIGHT - 1, 1_000), (MIDNIGHT, 0), (MIDNIGHT, -1)])
+def test_a_backfill_of_nothing_or_at_no_pace_is_refused(end: int, every_ms: int) -> None:
+    with pytest.raises(RequestError, match="backfill"):
+        BackfillRequest("b", "area.job", MIDNIGHT, end, every_ms, MIDNIGHT)
 
 
 def test_what_failed_to_be_published_is_due_again() -> None:

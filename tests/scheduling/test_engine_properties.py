@@ -6,10 +6,11 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from packages.scheduling.decision import Decision, Verdict
+from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import DAY_MS, HOUR_MS, SECOND_MS
 from packages.scheduling.planned import planned_of, planned_of_many
+from packages.scheduling.policies import CatchUpMode
 from packages.scheduling.requests import BackfillRequest, TriggerRequest
 from packages.scheduling.state import JobState
 from tests.scheduling.generated import Scene, scenes
@@ -68,12 +69,31 @@ def test_each_fire_has_one_final_decision_or_is_open(
 def test_what_waits_is_asked_again_later_and_within_its_time(
     scene: Scene, delays: list[int], failures: list[bool]
 ) -> None:
-    decisions, _ = run(scene, delays=delays, failures=failures)
+    decisions, engine = run(scene, delays=delays, failures=failures)
     stale_after_ms = {job.name: job.policies.stale_after_ms for job in scene.jobs}
+    # A critical fire that may go although it is stale, and cannot be published, has one more wait of that length.
+    waits = 2 if any(failures) else 1
     for decision in decisions:
         if decision.verdict is Verdict.DEFER:
             assert decision.until is not None
-            assert decision.at < decision.until <= decision.planned + stale_after_ms[decision.job]
+            ends_by = max(decision.planned + waits * stale_after_ms[decision.job], decision.at + 1)
+            assert decision.at < decision.until <= ends_by
+    asked_at = {(decision.job, decision.nominal): decision.at for decision in decisions}
+    for job in scene.jobs:
+        for fire in engine.state(job.name).open:
+            if fire.reason is not Reason.PUBLISH_FAILED:
+                # The wait of the oldest fire that it stands for ends it, too.
+                deadline = fire.since + stale_after_ms[job.name]
+                assert fire.retry_at <= max(deadline, asked_at[job.name, fire.nominal] + 1)
+
+
+@QUICK
+@given(scene=scenes(), delays=DELAYS, fails=st.booleans())
+def test_no_more_wait_than_the_catch_up_makes_up_for(scene: Scene, delays: list[int], *, fails: bool) -> None:
+    _, engine = run(scene, delays=delays, failures=[fails])
+    for job in scene.jobs:
+        waiting = [fire for fire in engine.state(job.name).open if fire.reason is not Reason.PUBLISH_FAILED]
+        assert len(waiting) <= (job.policies.catch_up.limit if job.policies.catch_up.mode is CatchUpMode.ALL else 1)
 
 
 @QUICK

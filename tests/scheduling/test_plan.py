@@ -6,10 +6,11 @@ from packages.scheduling.candidate import Candidate
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.instants import DAY_MS
 from packages.scheduling.model import Criticality, Job
-from packages.scheduling.plan import FIRST_RETRY_MS, LONGEST_RETRY_MS, Fire, TickPlan, plan_tick, publish_failed
+from packages.scheduling.plan import Fire, TickPlan, plan_tick, publish_failed
 from packages.scheduling.policies import CatchUp, CatchUpMode, GateMode, OverlapMode, Policies
 from packages.scheduling.snapshot import Pause, PauseScope, Reading, Run, Snapshot
 from packages.scheduling.state import JobState
+from packages.scheduling.waiting import FIRST_RETRY_MS, LONGEST_RETRY_MS
 from tests.scheduling.jobs import MIDNIGHT, MINUTE, a_job
 
 NOW = MIDNIGHT

@@ -1,7 +1,7 @@
 """What waits: how long, how much of it, and what a failed publish, a change or another clock makes of it."""
 
-from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,12 +11,15 @@ from packages.scheduling.engine import Engine
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.plan import Fire, plan_tick, publish_failed
 from packages.scheduling.policies import CatchUp, CatchUpMode, GateMode, OverlapMode, Policies
-from packages.scheduling.requests import BackfillRequest
+from packages.scheduling.requests import BackfillRequest, TriggerRequest
 from packages.scheduling.snapshot import Pause, PauseScope, Reading, Run, Snapshot
 from packages.scheduling.state import JobState, OpenFire
 from packages.scheduling.triggers.interval import IntervalTrigger
 from packages.scheduling.windows import parse_windows
 from tests.scheduling.jobs import MIDNIGHT, MINUTE, a_job
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HOUR = 60 * MINUTE
 NIGHT = parse_windows("20:00-21:00")
@@ -158,20 +161,23 @@ def test_a_wait_that_is_over_by_the_word_of_an_operator_ends_at_once() -> None:
 
 
 def test_what_waits_when_the_clock_is_set_back_does_not_wait_so_much_longer() -> None:
-    day = 24 * HOUR
-    kept = open_fire(0, reason=Reason.PUBLISH_FAILED, retry_at=MIDNIGHT + day)
-    job = a_job(every=2 * day)
-    engine = an_engine(job, now=MIDNIGHT - HOUR, watermark=MIDNIGHT - HOUR)
-    engine.add(job, JobState(MIDNIGHT - HOUR, trigger=job.trigger.describe(), open=(kept,)), MIDNIGHT - HOUR)
-    engine.take([BackfillRequest("b", job.name, MIDNIGHT - 9 * day, MIDNIGHT - day, MINUTE, MIDNIGHT + day)], MIDNIGHT)
-    engine.tick(Snapshot(taken_at=MIDNIGHT), MIDNIGHT)
-    changed = engine.clock_set_back(MIDNIGHT - HOUR)
-    assert set(changed) == {job.name}
-    state = engine.state(job.name)
+    engine = an_engine(a_job(every=24 * HOUR), watermark=MIDNIGHT, now=MIDNIGHT + 2 * HOUR)
+    now, back = MIDNIGHT + 2 * HOUR, MIDNIGHT + HOUR
+    requests: list[TriggerRequest | BackfillRequest] = [
+        TriggerRequest("t", "area.job", now),
+        BackfillRequest("b", "area.job", MIDNIGHT - 200 * HOUR, MIDNIGHT, MINUTE, now),
+    ]
+    engine.take(requests, now)
+    for fire in engine.tick(Snapshot(taken_at=now), now).fires:
+        engine.publish_failed(fire, now)
+    assert set(engine.clock_set_back(back)) == {"area.job"}
+    state = engine.state("area.job")
     assert state.clock == 0, "its watermark is not ahead"
-    assert state.open[0].retry_at <= MIDNIGHT - HOUR + MINUTE
-    assert state.open[0].since <= MIDNIGHT - HOUR
-    assert state.backfills[0].next_at <= MIDNIGHT - HOUR + MINUTE
+    assert len(state.open) == 2
+    assert all(back < fire.retry_at <= back + 30_000 for fire in state.open)
+    assert all(fire.since <= back for fire in state.open)
+    assert [backfill.next_at for backfill in state.backfills] == [back + MINUTE]
+    assert engine.clock_set_back(back) == {}
 
 
 def test_another_trigger_after_the_clock_was_set_back_does_not_name_the_same_fires_again() -> None:
@@ -179,9 +185,9 @@ def test_another_trigger_after_the_clock_was_set_back_does_not_name_the_same_fir
     began = Engine().add(a_job(), state, MIDNIGHT)
     assert (began.watermark, began.origin) == (MIDNIGHT, "clock:1")
     # A difference between two clocks is waited for, so that no nominal is settled twice.
-    state = replace(state, watermark=MIDNIGHT + 3_000)
+    state = replace(state, watermark=MIDNIGHT + 30_000)
     began = Engine().add(a_job(), state, MIDNIGHT)
-    assert (began.watermark, began.origin) == (MIDNIGHT + 3_000, "schedule")
+    assert (began.watermark, began.origin) == (MIDNIGHT + 30_000, "schedule")
 
 
 def test_a_pause_holds_from_when_beat_knows_of_it_whatever_clock_dated_it() -> None:

@@ -13,15 +13,15 @@ from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.utils.objects import cached_property
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from packages.infra.beat.celery_triggers import is_polled
-from packages.infra.beat.entry import BeatEntry
+from packages.infra.beat.entry import BeatEntry, mark_copied
 
 log = logging.getLogger(__name__)
 
 # A broker that does not answer for so long counts as away; what was to be published is tried again.
-CONNECT_TIMEOUT_S: Final = 2
-COMMAND_TIMEOUT_S: Final = 2
+ANSWERS_WITHIN_S: Final = 1.5
 
 # As it was when this was imported: what has been put in its place since wants to be called.
 _SCHEDULERS_IS_DUE: Final = Scheduler.is_due
@@ -77,8 +77,19 @@ class CeleryHost(Scheduler):
 
     def make_entry(self, name: Any, given: Any) -> ScheduleEntry:  # noqa: ANN401  # as above
         """An entry out of what a configuration has for it."""
-        entry: ScheduleEntry = self._maybe_entry(name, given)  # type: ignore[attr-defined]  # celery-types lacks it
+        entry: ScheduleEntry = self._maybe_entry(name, given)
         return entry
+
+    def _maybe_entry(self, name: Any, entry: Any) -> ScheduleEntry:  # noqa: ANN401  # Celery's own signature
+        made: ScheduleEntry = super()._maybe_entry(name, entry)  # type: ignore[misc]  # celery-types lacks it
+        mark_copied(made, entry)
+        return made
+
+    def merge_inplace(self, b: Any) -> None:  # noqa: ANN401  # as above
+        """See Celery."""
+        super().merge_inplace(b)
+        for name, given in b.items():
+            mark_copied(self.schedule[name], given)
 
     def revoke(self, task_ids: tuple[str, ...]) -> None:
         """See `Host`."""
@@ -87,12 +98,15 @@ class CeleryHost(Scheduler):
         except Exception as error:  # noqa: BLE001  # as above
             log.warning("revoke_failed", extra={"task_ids": ",".join(task_ids), "error": str(error)})
 
-    def reconnect(self) -> bool:
+    def reconnect(self, after: BaseException) -> bool:
         """See `Host`."""
         vars(self).pop("producer", None)
         connection = vars(self).pop("connection", None)
         if connection is not None:
             connection.release()
+        if _timed_out(after):
+            # Whoever does not answer would not take a new connection either, and that would be waited for, too.
+            return False
         try:
             self._ensure_connected()
         except OperationalError:
@@ -113,11 +127,8 @@ class CeleryHost(Scheduler):
         connection = self.app.connection_for_write()
         if getattr(connection.get_transport_cls(), "driver_type", None) == "redis":
             options = connection.transport_options = dict(connection.transport_options or {})
-            for option, limit_s in (
-                ("socket_connect_timeout", CONNECT_TIMEOUT_S),
-                ("socket_timeout", COMMAND_TIMEOUT_S),
-            ):
-                options[option] = min(options.get(option) or limit_s, limit_s)
+            for option in ("socket_connect_timeout", "socket_timeout"):
+                options[option] = min(options.get(option) or ANSWERS_WITHIN_S, ANSWERS_WITHIN_S)
         return connection
 
     def _ensure_connected(self) -> Connection:
@@ -126,9 +137,18 @@ class CeleryHost(Scheduler):
         def say(error: Exception, _: float) -> None:
             log.warning("broker_away", extra={"error": str(error)})
 
-        return self.connection.ensure_connection(say, max_retries=0, timeout=CONNECT_TIMEOUT_S)
+        return self.connection.ensure_connection(say, max_retries=0)
 
 
 def _cause(error: BaseException) -> BaseException:
     """What really happened: Celery raises its own error while it handles that."""
     return (error.__context__ or error) if isinstance(error, SchedulingError) else error
+
+
+def _timed_out(error: BaseException | None) -> bool:
+    """Whether nobody answered in time; kombu and redis wrap such an error in errors of their own."""
+    while error is not None:
+        if isinstance(error, (TimeoutError, RedisTimeoutError)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

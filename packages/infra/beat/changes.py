@@ -1,6 +1,6 @@
 """Which entries of the schedule changed since the last wake-up: told, found, read anew, or to be retried.
 
-A reload that is refused leaves everything as it is, and is logged once.
+A reload that is refused leaves everything as it is, and the log says why each time: somebody changed a file, or asked.
 """
 
 import logging
@@ -30,7 +30,6 @@ class Changes:
         self._make_entry = make_entry
         self._configured = ConfiguredEntries(app, now_s=now_s)
         self._of_source = set(app.conf.beat_schedule)
-        self._refused = ""
         self._asks_everybody = False
         self._left_over: set[Any] = set()
         self._waits = False
@@ -84,12 +83,8 @@ class Changes:
                 return False
             entries = dict(source.read())
         except Exception as error:  # noqa: BLE001  # the loop boundary: bad settings must not end a running beat
-            text = str(error)
-            if text != self._refused:
-                log.error("settings_reload_refused", extra={"error": text})  # noqa: TRY400  # its text is for people
-            self._refused = text
+            log.error("settings_reload_refused", extra={"error": str(error)})  # noqa: TRY400  # its text is for people
             return False
-        self._refused = ""
         others = {name: given for name, given in self._app.conf.beat_schedule.items() if name not in self._of_source}
         self._of_source = set(entries)
         self._app.conf.beat_schedule = {**others, **entries}

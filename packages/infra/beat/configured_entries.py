@@ -19,7 +19,7 @@ class ScheduleSource(Protocol):
     """Where the entries of the app come from, as the setting `beat_schedule_source`."""
 
     def changed(self) -> bool:
-        """Whether to read again. Asked at every wake-up."""
+        """Whether to read again, once for each change. Asked at every wake-up."""
         ...
 
     def read(self) -> Mapping[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ Nothing is decided here. `packages.infra.beat.redis_decisions` keeps them in the
 import logging
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from packages.infra.telemetry.instants import rfc3339
@@ -17,6 +18,14 @@ log = logging.getLogger(__name__)
 
 KEPT_PER_JOB: Final = 20
 _MOST_REMEMBERED: Final = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A decision, and when (an instant) the broker had the message, if it was published by it."""
+
+    decision: Decision
+    published_at: int | None = None
 
 
 class DecisionSink(Protocol):
@@ -56,9 +65,10 @@ class DecisionLog:
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, int, str], str] = {}
 
-    def say(self, decisions: Sequence[Decision]) -> None:
+    def say(self, outcomes: Sequence[Outcome]) -> None:
         """Log what is new among these."""
-        for decision in decisions:
+        for outcome in outcomes:
+            decision = outcome.decision
             fire = (decision.job, decision.nominal, decision.origin)
             if decision.verdict is Verdict.DEFER:
                 if len(self._waiting) > _MOST_REMEMBERED:
@@ -69,11 +79,16 @@ class DecisionLog:
                 self._waiting[fire] = decision.reason.value
             else:
                 self._waiting.pop(fire, None)
-            log.info("decision", extra=fields_of(decision))
+            log.info("decision", extra=fields_of(outcome))
 
 
-def fields_of(decision: Decision) -> dict[str, object]:
-    """The fields of a decision's log line. Instants in UTC, `late_ms` after the planned instant."""
+def fields_of(outcome: Outcome) -> dict[str, object]:
+    """The fields of a decision's log line, instants in UTC.
+
+    `late_ms`: how long after its planned instant a fire was published. `held_by`: the gates that held it back, and why.
+    `would_hold`: those that would have if they did not merely observe.
+    """
+    decision = outcome.decision
     fields: dict[str, object] = {
         "job": decision.job,
         "nominal": _text(decision.nominal),
@@ -81,8 +96,9 @@ def fields_of(decision: Decision) -> dict[str, object]:
         "verdict": decision.verdict.value,
         "reason": decision.reason.value,
         "origin": decision.origin,
-        "late_ms": decision.at - decision.planned,
     }
+    if outcome.published_at is not None:
+        fields["late_ms"] = outcome.published_at - decision.planned
     if decision.until is not None:
         fields["until"] = _text(decision.until)
     if decision.count > 1:

@@ -20,7 +20,7 @@ class Dispatch:
     """The fires that are to be published.
 
     `send` publishes one and returns what was in the way, if anything; `settle` is told the same. `reconnect` drops the
-    connection and opens another one; whether the broker is there.
+    connection after an error and opens another one; whether the broker is there.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Dispatch:
         *,
         send: Callable[[Fire], BaseException | None],
         settle: Callable[[Fire, BaseException | None], None],
-        reconnect: Callable[[], bool],
+        reconnect: Callable[[BaseException], bool],
         monotonic: Callable[[], float],
     ) -> None:
         self._send = send
@@ -41,9 +41,9 @@ class Dispatch:
         return len(self._waiting)
 
     @property
-    def jobs(self) -> set[str]:
+    def jobs(self) -> frozenset[str]:
         """The names of the jobs that have a fire waiting."""
-        return {fire.job.name for fire in self._waiting}
+        return frozenset({fire.job.name for fire in self._waiting})
 
     def add(self, fires: Iterable[Fire]) -> None:
         """Send these after those that wait already."""
@@ -58,7 +58,7 @@ class Dispatch:
             error = away or self._send(fire)
             if away is None and isinstance(error, OperationalError):
                 # It may be the connection, the broker, or what this one message asks of the broker.
-                if self._reconnect():
+                if self._reconnect(error):
                     error = self._send(fire)
                 else:
                     away = error

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from celery import Celery
 from celery.schedules import BaseSchedule
 
-from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT, ONE_MS, to_datetime
-from packages.scheduling.triggers.base import CHUNK
+from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT, MINUTE_MS, ONE_MS, SECOND_MS, to_datetime
+from packages.scheduling.triggers.base import stepped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # fortnight in all.
 _MOST_QUESTIONS: Final = 21
 _FIRST_STEP_MS: Final = 1_000
+_SHARED_EVERY_MS: Final = 10 * MINUTE_MS
 
 
 class _Clock:
@@ -42,7 +43,7 @@ class _Clock:
 class EstimatedTrigger:
     """The instants at which `copied` would run, one after another. Equal to itself only.
 
-    `settles_ms`: an answer that is no later than this after the question names the same event once more.
+    `settles_ms`: by so much, less than a minute, may two answers differ that name the same event; 0 for not at all.
     """
 
     copied: BaseSchedule
@@ -64,32 +65,39 @@ class EstimatedTrigger:
 
     def next_after(self, after: int) -> int | None:
         """See `Trigger`; None, too, when the schedule names nothing later in a bounded number of questions."""
-        asked = max(after, FIRST_INSTANT - 1)
+        # From before an event that was rounded up to behind `after`, and that is too near to be found from `after`.
+        back_ms = 2 * self.settles_ms + SECOND_MS if self.settles_ms else 0
+        asked = max(after - back_ms, FIRST_INSTANT - 1)
         step_ms = max(_FIRST_STEP_MS, self.settles_ms)
         for _ in range(_MOST_QUESTIONS):
             if asked >= LAST_INSTANT:
                 return None
-            self.clock.at = asked
-            remaining = self.copied.remaining_estimate(self.clock())
-            # Rounded up: an instant that is cut off would be found once more behind itself.
-            nominal = asked - (-remaining // ONE_MS)
-            if nominal > after + self.settles_ms or (nominal > after and asked > after):
+            nominal = self._settled(self._ask(asked))
+            if nominal > after:
                 return nominal if nominal <= LAST_INSTANT else None
-            asked += step_ms
+            asked = max(asked, min(nominal, after)) + step_ms
             step_ms *= 2
         return None
 
+    def _ask(self, asked: int) -> int:
+        self.clock.at = asked
+        # Rounded up: an instant that is cut off would be found once more behind itself.
+        return asked - (-self.copied.remaining_estimate(self.clock()) // ONE_MS)
+
+    def _settled(self, nominal: int) -> int:
+        """The event near `nominal`, as it is named whatever the question was.
+
+        Such an answer differs by a few milliseconds with the instant of the question, so the question is put once more
+        from an instant that all of them share, and the answer is rounded up to whole seconds.
+        """
+        if not self.settles_ms:
+            return nominal
+        shared = (nominal // _SHARED_EVERY_MS - 1) * _SHARED_EVERY_MS
+        return -(-self._ask(shared) // SECOND_MS) * SECOND_MS
+
     def between(self, start: int, end: int) -> "Iterator[npt.NDArray[np.int64]]":
         """See `Trigger`."""
-        import numpy as np
-
-        nominal = self.next_after(start)
-        while nominal is not None and nominal <= end:
-            chunk: list[int] = []
-            while nominal is not None and nominal <= end and len(chunk) < CHUNK:
-                chunk.append(nominal)
-                nominal = self.next_after(nominal)
-            yield np.array(chunk, dtype=np.int64)
+        return stepped(self, start, end)
 
     def describe(self) -> str:
         """See `Trigger`."""

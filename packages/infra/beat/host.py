@@ -34,8 +34,8 @@ class Host(Protocol):
         """Note on the entry that it ran."""
         ...
 
-    def reconnect(self) -> bool:
-        """Open another connection; whether the broker is there."""
+    def reconnect(self, after: BaseException) -> bool:
+        """Open another connection after this error; whether the broker is there. Not tried if nobody answered."""
         ...
 
     def revoke(self, task_ids: tuple[str, ...]) -> None:

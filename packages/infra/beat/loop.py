@@ -10,28 +10,37 @@ from dataclasses import replace
 from typing import Any, Final
 
 from celery.beat import ScheduleEntry
+from redis.exceptions import RedisError
 
+from packages.infra.beat.batch_size import BatchSize
+from packages.infra.beat.beat_status import WRITTEN_EVERY, BeatStatus
 from packages.infra.beat.clock_watch import ClockWatch
-from packages.infra.beat.decision_sink import DecisionLog
+from packages.infra.beat.decision_sink import Outcome
 from packages.infra.beat.dispatch import Dispatch
 from packages.infra.beat.host import Host
 from packages.infra.beat.job_schedule import JobSchedule
+from packages.infra.beat.keeping import Keeping
 from packages.infra.beat.polling import Polling
 from packages.infra.beat.publishing import stamped, task_id_of
-from packages.infra.beat.readings import PublishedRun, Request
+from packages.infra.beat.readings import PublishedRun
 from packages.infra.beat.roster import Roster
-from packages.infra.beat.state_store import StoreAwayError
 from packages.infra.beat.wiring import Opened
 from packages.infra.queue.outages import Errand
-from packages.scheduling.decision import Decision, Reason, Verdict
+from packages.infra.telemetry.instants import rfc3339
+from packages.scheduling.decision import Reason, Verdict
 from packages.scheduling.engine import Engine
-from packages.scheduling.instants import SECOND_MS, to_instant
+from packages.scheduling.instants import SECOND_MS, to_datetime, to_instant
 from packages.scheduling.plan import Fire
+from packages.scheduling.policies import OverlapMode
 from packages.scheduling.sessions import SessionTable
 
 log = logging.getLogger(__name__)
 
-_TRIED_AGAIN_MS: Final = SECOND_MS
+_WRITTEN_EVERY_S: Final = WRITTEN_EVERY.total_seconds()
+
+
+class WithdrawnError(Exception):
+    """The entry of a fire was taken out of the schedule after the fire was planned."""
 
 
 class Loop:
@@ -47,13 +56,12 @@ class Loop:
         self._dispatch = Dispatch(
             send=self._send, settle=self._settle, reconnect=host.reconnect, monotonic=host.monotonic_s
         )
-        self._lines = DecisionLog()
+        self._batch = BatchSize()
         self._clock = ClockWatch()
-        self._saving = Errand("states", (StoreAwayError,), host.monotonic_s)
-        self._recording = Errand("decisions", (StoreAwayError,), host.monotonic_s)
-        self._taken_over: list[Request] = []
-        self._decided: list[Decision] = []
-        self._unpublished: list[str] = []
+        self._keeping = Keeping(opened, self.roster, host.monotonic_s)
+        self._telling = Errand("status", (RedisError, OSError), host.monotonic_s)
+        self._told_at_s = float("-inf")
+        self._published: list[PublishedRun] = []
         self.take_in(names, now, starting=True)
 
     def take_in(self, names: Iterable[Any], now: int, *, starting: bool = False) -> None:
@@ -72,7 +80,7 @@ class Loop:
         if whole:
             # Before the engine takes them in: where their fires are planned hangs on the calendars.
             self._opened.readings.want(whole)
-            self._use_markets(self._opened.readings.read(now)[0].markets, now)
+            self._use_markets(self._opened.readings.read(now)[0].markets)
         self.roster.update(schedule, names, now, starting=starting)
 
     def watch_clock(self, now: int, monotonic_s: float) -> None:
@@ -92,11 +100,15 @@ class Loop:
             self._polling.run(now)
             more = self._plan(now)
         self._dispatch.run()
-        if self._unpublished:
-            self._opened.readings.not_published(self._unpublished)
-            self._unpublished = []
-        self._record()
+        if self._dispatch:
+            self._batch.shrink()
+        elif more:
+            self._batch.grow()
+        published, self._published = self._published, []
+        self._opened.readings.published(published)
+        self._keeping.record()
         self.save()
+        self._tell(now)
         return more or bool(self._dispatch)
 
     def next_wake(self) -> int | None:
@@ -106,84 +118,67 @@ class Loop:
 
     def save(self) -> None:
         """Keep what is not kept yet; while the store is away it is tried again later."""
-        roster = self.roster
-        held_back = self._dispatch.jobs if self._dispatch else frozenset[str]()
-        states = {name: state for name, state in roster.unsaved.items() if name not in held_back}
-        forgotten = roster.forgotten
-
-        def write() -> None:
-            if states:
-                self._opened.store.save(states)
-            if forgotten:
-                self._opened.store.forget(forgotten)
-
-        if not self._saving.run(write):
-            return
-        for name in states:
-            del roster.unsaved[name]
-        roster.forgotten = set()
-        if self._taken_over and not held_back:
-            self._opened.readings.acknowledge(self._taken_over)
-            self._taken_over = []
+        self._keeping.save(self._dispatch.jobs)
 
     def close(self) -> None:
         """Keep what is left, and let go of the connections."""
-        self.save()
+        self._opened.ask_again()
+        self._keeping.finish(self._dispatch.jobs)
         self._opened.close()
 
     def _plan(self, now: int) -> bool:
         readings, roster = self._opened.readings, self.roster
         snapshot, requests = readings.read(now)
-        self._use_markets(snapshot.markets, now)
+        self._use_markets(snapshot.markets)
         for request in requests:
             if request.job not in self._engine.names:
                 log.warning("request_for_no_job", extra={"job": request.job, "request": request.id})
         roster.unsaved.update(self._engine.take(requests, now))
-        self._taken_over += requests
-        tick = self._engine.tick(snapshot, now)
+        self._keeping.taken_over(requests)
+        tick = self._engine.tick(snapshot, now, limit=self._batch.size)
+        # At once: from here on the engine takes them for published.
+        self._dispatch.add(tick.fires)
         for failure in tick.failures:
             roster.quarantine.put_aside(failure.job, failure.error, failure.until)
         roster.quarantine.recovered(tick.states)
         roster.unsaved.update(tick.states)
-        self._decided += [decision for decision in tick.decisions if decision.verdict is not Verdict.FIRE]
-        readings.publishing([PublishedRun(fire.job, self._task_id(fire), now) for fire in tick.fires])
-        self._dispatch.add(tick.fires)
+        for decision in tick.decisions:
+            if decision.verdict is not Verdict.FIRE:
+                self._keeping.decided(Outcome(decision))
+        readings.publishing([self._run_of(fire, now) for fire in tick.fires if _is_counted(fire)])
         return tick.more
 
-    def _use_markets(self, markets: Mapping[str, SessionTable], now: int) -> None:
+    def _use_markets(self, markets: Mapping[str, SessionTable]) -> None:
         if markets is self._markets:
             return
         self._markets = markets
         self._engine.use_markets(markets)
-        for name in self._engine.names:
-            job = self._engine.job(name)
-            if job.policies.shuts:
-                # When it is planned hangs on when its market or window closes.
-                self._engine.add(job, self._engine.state(name), now)
 
-    def _task_id(self, fire: Fire) -> str:
+    def _run_of(self, fire: Fire, now: int) -> PublishedRun:
         entry = self._host.schedule.get(self.roster.keys.get(fire.job.name))
         own = entry.options.get("task_id") if entry is not None and isinstance(entry.options, dict) else None
         decision = fire.decision
-        return str(own or task_id_of(decision.job, decision.nominal, decision.origin))
+        task_id = str(own or task_id_of(decision.job, decision.nominal, decision.origin))
+        return PublishedRun(fire.job, task_id, now)
 
     def _settle(self, fire: Fire, error: BaseException | None) -> None:
-        name = fire.job.name
+        name, now = fire.job.name, to_instant(self._host.utc_now())
         if error is None:
-            self._decided.append(fire.decision)
-        elif name in self._engine.names:
-            now = to_instant(self._host.utc_now())
+            self._keeping.decided(Outcome(fire.decision, now))
+            if _is_counted(fire):
+                self._published.append(self._run_of(fire, now))
+        elif isinstance(error, WithdrawnError) or name not in self._engine.names:
+            log.info("fire_withdrawn", extra={"job": name, "nominal": rfc3339(to_datetime(fire.decision.nominal))})
+        else:
             state = self.roster.unsaved[name] = self._engine.publish_failed(fire, now)
             waits = replace(fire.decision, verdict=Verdict.DEFER, reason=Reason.PUBLISH_FAILED, cancels=())
-            self._decided.append(replace(waits, until=state.open[-1].retry_at))
-            self._unpublished.append(self._task_id(fire))
+            self._keeping.decided(Outcome(replace(waits, until=state.open[-1].retry_at)))
 
     def _send(self, fire: Fire) -> BaseException | None:
         name = self.roster.keys.get(fire.job.name)
         entry = self._host.schedule.get(name)
         if entry is None:
-            # It was taken out of the schedule after it was planned.
-            return None
+            return WithdrawnError(fire.job.name)
         try:
             message = stamped(entry, fire.decision, self._host.utc_now())
         except Exception as unusable:  # noqa: BLE001  # options that are none; one bad entry must not stop the others
@@ -195,8 +190,21 @@ class Loop:
             self._host.advance(name)
         return error
 
-    def _record(self) -> None:
-        decided, self._decided = self._decided, []
-        if decided:
-            self._lines.say(decided)
-            self._recording.run(lambda: self._opened.decisions.record(decided))
+    def _tell(self, now: int) -> None:
+        """Say of itself what there is to say, now and then."""
+        board, monotonic_s = self._opened.status, self._host.monotonic_s()
+        if board is None or monotonic_s < self._told_at_s + _WRITTEN_EVERY_S:
+            return
+        self._told_at_s = monotonic_s
+        status = BeatStatus(
+            last_tick=now,
+            jobs=len(self._engine.names),
+            quarantined={name: put_aside.error for name, put_aside in self.roster.quarantine.listed.items()},
+            days_left={market: table.days_left(now) for market, table in (self._markets or {}).items()},
+        )
+        self._telling.run(lambda: board.write(status))
+
+
+def _is_counted(fire: Fire) -> bool:
+    """Whether anybody looks at whether an earlier run is over."""
+    return fire.job.policies.overlap is not OverlapMode.ALLOW

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT
-from packages.scheduling.triggers.base import CHUNK, TriggerError
+from packages.scheduling.triggers.base import TriggerError, stepped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,15 +38,7 @@ class MicrosecondInterval:
 
     def between(self, start: int, end: int) -> "Iterator[npt.NDArray[np.int64]]":
         """See `Trigger`."""
-        import numpy as np
-
-        nominal = self.next_after(start)
-        while nominal is not None and nominal <= end:
-            chunk: list[int] = []
-            while nominal is not None and nominal <= end and len(chunk) < CHUNK:
-                chunk.append(nominal)
-                nominal = self.next_after(nominal)
-            yield np.array(chunk, dtype=np.int64)
+        return stepped(self, start, end)
 
     def describe(self) -> str:
         """See `Trigger`."""

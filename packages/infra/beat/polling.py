@@ -17,6 +17,7 @@ from packages.infra.beat.roster import Roster
 from packages.infra.beat.state_store import StateStore, StoreAwayError
 from packages.scheduling.engine import QUARANTINE_MS, Engine
 from packages.scheduling.instants import SECOND_MS
+from packages.scheduling.state import JobState
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class Polling:
         self._engine = engine
         self._roster = roster
         self._store = store
+        self._is_away = False
 
     def run(self, now: int) -> None:
         """Ask those whose time has come, and claim what is due."""
@@ -50,25 +52,41 @@ class Polling:
 
     def _claim(self, name: str, now: int) -> bool:
         """Take over the fire of a polled job that is due; False if another beat did, or the store is away."""
-        job, state = self._engine.job(name), self._engine.state(name)
-        store = self._store
+        job, known = self._engine.job(name), self._engine.state(name)
         try:
-            if name in self._roster.unsaved:
-                store.save({name: self._roster.unsaved.pop(name)})
-            if not store.compare_and_set(name, state, claimed(state, now)):
-                log.info("claimed_by_another_beat", extra={"job": name})
-                self._engine.add(job, store.load([name]).get(name), now)
-                self._host.advance(self._roster.keys[name])
-                return False
+            state = self._claimed_from(name, known, now)
         except StoreAwayError as error:
-            log.warning("not_claimed", extra={"job": name, "error": str(error)})
-            self._roster.unsaved[name] = state
+            if not self._is_away:
+                log.warning("not_claimed", extra={"job": name, "error": str(error)})
+            self._is_away = True
             return False
-        seen = replace(job, trigger=PolledTrigger(_text_of(job.trigger), now))
-        # One before: the engine is to find the nominal that was just claimed.
-        self._engine.add(seen, replace(state, watermark=now - 1), now)
+        self._is_away = False
+        if state is None:
+            log.info("claimed_by_another_beat", extra={"job": name})
+        else:
+            job = replace(job, trigger=PolledTrigger(_text_of(job.trigger), now))
+            # One before: the engine is to find the nominal that was just claimed.
+            self._engine.add(job, replace(state, watermark=now - 1), now)
         self._host.advance(self._roster.keys[name])
-        return True
+        return state is not None
+
+    def _claimed_from(self, name: str, known: JobState, now: int) -> JobState | None:
+        """The state from which the fire was claimed; None if another beat has claimed one of which we did not know."""
+        store, unsaved = self._store, self._roster.unsaved
+        if name in unsaved:
+            store.save({name: unsaved[name]})
+            del unsaved[name]
+        if store.compare_and_set(name, known, claimed(known, now)):
+            return known
+        # The store may have lost what it had, or another beat may have ended after a claim that is long settled.
+        stored = store.load([name]).get(name)
+        if stored is not None and stored.watermark > known.watermark:
+            # What that beat has claimed is its own to publish.
+            mine = replace(stored, open=tuple(fire for fire in stored.open if fire.nominal <= known.watermark))
+            self._engine.add(self._engine.job(name), mine, now)
+            return None
+        state = known if stored is None else stored
+        return state if store.compare_and_set(name, stored, claimed(state, now)) else None
 
 
 def _text_of(trigger: object) -> str:

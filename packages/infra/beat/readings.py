@@ -13,7 +13,7 @@ Request = TriggerRequest | BackfillRequest
 
 @dataclass(frozen=True, slots=True)
 class PublishedRun:
-    """A fire that is about to be published, as a run that counts from now on. Instants."""
+    """A fire that is published, as a run; when is an instant."""
 
     job: Job
     task_id: str
@@ -21,7 +21,10 @@ class PublishedRun:
 
 
 class Readings(Protocol):
-    """All that is known at a wake-up. No method raises because a server is away: what is not known is absent."""
+    """All that is known at a wake-up. No method raises because a server is away: what is not known is absent.
+
+    Runs are those of jobs whose policy looks at them.
+    """
 
     def want(self, jobs: Collection[Job]) -> None:
         """Jobs that were taken in: what their policies speak of is read from now on."""
@@ -36,11 +39,11 @@ class Readings(Protocol):
         ...
 
     def publishing(self, runs: Sequence[PublishedRun]) -> None:
-        """These are about to be published."""
+        """These are about to be published; they count when `published` says that they were, or a worker starts one."""
         ...
 
-    def not_published(self, task_ids: Sequence[str]) -> None:
-        """These were not, after all."""
+    def published(self, runs: Sequence[PublishedRun]) -> None:
+        """These were."""
         ...
 
     def close(self) -> None:
@@ -64,7 +67,7 @@ class NoReadings:
     def publishing(self, runs: Sequence[PublishedRun]) -> None:
         """See `Readings`."""
 
-    def not_published(self, task_ids: Sequence[str]) -> None:
+    def published(self, runs: Sequence[PublishedRun]) -> None:
         """See `Readings`."""
 
     def close(self) -> None:

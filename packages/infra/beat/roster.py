@@ -12,7 +12,7 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 
 from packages.infra.beat.celery_triggers import period_of, trigger_of
-from packages.infra.beat.entry import BeatEntry, starts_from
+from packages.infra.beat.entry import has_fixed_start, starts_from
 from packages.infra.beat.estimated_trigger import description_of
 from packages.infra.beat.jobs_of_entries import Facts, JobMaker, facts_of
 from packages.infra.beat.polled import PolledTrigger, PollTimes
@@ -125,8 +125,8 @@ class Roster:
                 at = now if begun is None else to_instant(facts.schedule.maybe_make_aware(begun))
             except Exception:  # noqa: BLE001, S112  # it is raised again, and contained, when the entry is taken in
                 continue
-            # What an entry class of a user's own says differs from one start to the next, as its last run does.
-            (given if begun is not None and isinstance(entry, BeatEntry) else proposed)[_name(key)] = at
+            # What an entry object of a user's own says differs from one start to the next, as its last run does.
+            (given if has_fixed_start(entry) else proposed)[_name(key)] = at
         return given | self._store.anchors(proposed)
 
     def _take_in(  # noqa: PLR0913  # all that is known of one entry

@@ -20,6 +20,7 @@ from packages.infra.beat.quarantine import Quarantined
 from packages.infra.beat.schedule_map import ScheduleMap
 from packages.infra.beat.state_store import StoreAwayError
 from packages.infra.beat.wiring import Opened, open_for
+from packages.infra.telemetry.logs import tell_fields
 from packages.scheduling.instants import SECOND_MS, to_instant
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class AdaptiveScheduler(CeleryHost):
         self._away = ""
         # Meanwhile the handler of a signal must touch nothing.
         self._is_at_work = False
+        self._is_asked_to_end = False
         super().__init__(app, ScheduleMap() if schedule is None else schedule, *args, **kwargs)
 
     @property
@@ -51,6 +53,7 @@ class AdaptiveScheduler(CeleryHost):
 
     def setup_schedule(self) -> None:
         """Take the entries of the configuration, and Celery's own ones, into the schedule. Connects to nothing."""
+        tell_fields(logging.getLogger(), of="packages.")
         self.merge_inplace(self.app.conf.beat_schedule)
         # Behind, as in Celery's persistent scheduler: merging takes out what the configuration does not have.
         self.install_default_entries(self.schedule)
@@ -82,15 +85,22 @@ class AdaptiveScheduler(CeleryHost):
             self.schedule.touched.update(b)
 
     def tick(self, *_: Any, **__: Any) -> float:  # noqa: ANN401  # Celery's own signature
-        """Publish what is due. Returns the seconds until the next call; 0 when there is more to do at once."""
-        self._is_at_work = True
+        """Publish what is due. Returns the seconds until the next call; 0 when there is more to do at once.
+
+        Raises:
+            SystemExit: a signal asked beat to end, and its own SystemExit was lost in what it had interrupted.
+        """
+        self._is_at_work, self._is_asked_to_end = True, False
         try:
-            return self._tick()
+            wait_s = self._tick()
         except Exception:
             log.exception("tick_failed")
-            return RETRY_AFTER_S
+            wait_s = RETRY_AFTER_S
         finally:
             self._is_at_work = False
+        if self._is_asked_to_end:
+            raise SystemExit
+        return wait_s
 
     def sync(self) -> None:
         """Keep what is not kept yet."""
@@ -108,15 +118,16 @@ class AdaptiveScheduler(CeleryHost):
         and again when the tick was left. The first call then does nothing: what it needs may be in use right there.
         """
         if self._is_at_work:
+            self._is_asked_to_end = True
             return
         self._is_at_work = True
         try:
             super().close()
         finally:
+            self._is_at_work = False
             loop, self._loop = self._loop, None
             if loop is not None:
                 loop.close()
-            self._is_at_work = False
 
     def _tick(self) -> float:
         now = to_instant(self.utc_now())

@@ -12,7 +12,7 @@ from typing import Any
 from celery import Celery
 from kombu import Connection
 
-from packages.infra.beat.namespace import namespace_of
+from packages.infra.queue.namespace import namespace_of
 
 TIMEOUT = timedelta(seconds=1)
 
@@ -21,7 +21,8 @@ TIMEOUT = timedelta(seconds=1)
 class BrokerRedis:
     """A redis client, whose answers are bytes, and the start of every key of ours.
 
-    It goes on after the server went away and came back: each command connects anew if it must.
+    It goes on after the server went away and came back: each command connects anew if it must. While it is away only
+    one command in a while waits for it; see `packages.infra.queue.guarded_redis`.
     """
 
     client: Any
@@ -32,6 +33,14 @@ class BrokerRedis:
     def key(self, name: str) -> str:
         """The whole key of what is called `name`."""
         return f"{self.prefix}:{name}"
+
+    def ask_again(self) -> None:
+        """Let the next command go out, however short ago the server did not answer."""
+        # Imported here: beat on another broker needs no redis.
+        from packages.infra.queue.guarded_redis import GuardedRedis
+
+        if isinstance(self.client, GuardedRedis):
+            self.client.ask_again()
 
     def close(self) -> None:
         """Give its connections back; a command after that opens one again."""
@@ -49,10 +58,10 @@ def broker_redis(connection: Connection, *, namespace: str) -> BrokerRedis | Non
     connection.ensure_connection(max_retries=0)
     channel: Any = connection.channel()
     # Imported here: beat on another broker needs no redis.
-    from redis import Redis
+    from packages.infra.queue.guarded_redis import GuardedRedis
 
     prefix = f"{channel.global_keyprefix}{namespace}"
-    return BrokerRedis(client=Redis(connection_pool=channel.pool), prefix=prefix, channel=channel)
+    return BrokerRedis(client=GuardedRedis(channel.pool), prefix=prefix, channel=channel)
 
 
 def open_broker_redis(app: Celery, *, namespace: str | None = None, timeout: timedelta = TIMEOUT) -> BrokerRedis | None:

@@ -1,4 +1,4 @@
-"""The last run of each task, kept in the Redis that holds the results: one hash, a field for each task.
+"""The last run of each task, kept in the Redis that holds the results: `<ns>:last_runs`, a field for each task.
 
 Only the latest is kept. Where the results are not in Redis nothing is recorded and nothing is known.
 """
@@ -11,7 +11,12 @@ from typing import Any
 from celery import Celery
 from celery.backends.redis import RedisBackend
 
-KEY = "minsy:last_runs"
+from packages.infra.queue.namespace import namespace_of
+
+
+def key_of(app: Celery) -> str:
+    """The key of the hash."""
+    return f"{namespace_of(app)}:last_runs"
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def record_last_run(app: Celery, run: LastRun) -> None:
         redis.RedisError: Redis cannot be reached.
     """
     if (client := _redis_of(app)) is not None:
-        client.hset(KEY, run.task, json.dumps({**asdict(run), "finished_at": run.finished_at.isoformat()}))
+        client.hset(key_of(app), run.task, json.dumps({**asdict(run), "finished_at": run.finished_at.isoformat()}))
 
 
 def read_last_runs(app: Celery) -> dict[str, LastRun]:
@@ -45,7 +50,7 @@ def read_last_runs(app: Celery) -> dict[str, LastRun]:
     """
     if (client := _redis_of(app)) is None:
         return {}
-    records = (json.loads(record) for record in client.hvals(KEY))
+    records = (json.loads(record) for record in client.hvals(key_of(app)))
     runs = (LastRun(**{**r, "finished_at": datetime.fromisoformat(r["finished_at"])}) for r in records)
     return {run.task: run for run in runs}
 

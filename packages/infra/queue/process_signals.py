@@ -47,16 +47,8 @@ def connect_process_signals(
             sys.stderr.write(f"{error}\n")
             raise SystemExit(2) from None
 
-    def refuse_without_calendars(**_: object) -> None:
-        # What is logged while they are opened wants to be read, too.
-        set_up_logs()
-        try:
-            if beat is not None:
-                beat.calendars.open(datetime.now(UTC))
-        except SettingsError as error:
-            sys.stderr.write(f"{error}\n")
-            raise SystemExit(2) from None
-
+    if beat is not None:
+        signals.beat_init.connect(lambda **_: reload_on_hangup(beat.source), weak=False)
     # A connected `setup_logging` keeps Celery from configuring the root logger itself.
     signals.setup_logging.connect(set_up_logs, weak=False)
     if profile is Profile.BEAT:
@@ -64,19 +56,37 @@ def connect_process_signals(
         signals.import_modules.connect(refuse_without_servers, weak=False)
         signals.celeryd_init.connect(_refuse_to_consume, weak=False)
         if beat is not None:
+            calendars = beat.calendars
+
+            def refuse_without_calendars(**_: object) -> None:
+                # What is logged while they are opened wants to be read, too.
+                set_up_logs()
+                _open_or_end(calendars)
+
             signals.import_modules.connect(refuse_without_calendars, weak=False)
-            signals.beat_init.connect(lambda **_: reload_on_hangup(beat.source), weak=False)
     else:
         signals.celeryd_init.connect(refuse_without_servers, weak=False)
-        # Beat imports none of what a worker tells.
-        from packages.infra.queue.running_signals import connect_running_signals
-        from packages.infra.queue.worker_reports import connect_worker_reports
-        from packages.infra.queue.worker_signals import connect_worker_signals
+        _connect_what_a_worker_tells(profile, connections)
 
-        connect_worker_signals()
-        connect_running_signals()
-        has_market_data = profile in {Profile.IO, Profile.ALL}
-        connect_worker_reports(database_url=connections.database_url if has_market_data else None)
+
+def _connect_what_a_worker_tells(profile: Profile, connections: Connections) -> None:
+    # Beat imports none of it.
+    from packages.infra.queue.running_signals import connect_running_signals
+    from packages.infra.queue.worker_reports import connect_worker_reports
+    from packages.infra.queue.worker_signals import connect_worker_signals
+
+    connect_worker_signals()
+    connect_running_signals()
+    has_market_data = profile in {Profile.IO, Profile.ALL}
+    connect_worker_reports(database_url=connections.database_url if has_market_data else None)
+
+
+def _open_or_end(calendars: BeatCalendars) -> None:
+    try:
+        calendars.open(datetime.now(UTC))
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
 
 
 def typed_log_level(arguments: Sequence[str]) -> bool:

@@ -9,6 +9,7 @@ not taken at its word. Whatever came of a read, the next one waits for the next 
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -74,8 +75,11 @@ class EnvFilesSource:
 def reload_on_hangup(source: EnvFilesSource) -> None:
     """Make SIGHUP ask for a reload. When it came because the terminal is gone, it ends the process as SIGTERM does.
 
-    For the main thread only. A process that was told to ignore SIGHUP (`nohup`) goes on when its terminal is gone.
+    A beat that is a thread of a worker leaves the signal to the worker. A process that was told to ignore SIGHUP
+    (`nohup`) goes on when its terminal is gone.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return
     had_terminal = os.isatty(0)
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 

@@ -1,6 +1,7 @@
 """Which runs of beat's jobs are not over, in the broker's Redis. A run counts from its publish to its final state.
 
-    beat publishes ──> published (counts until its message expires)
+    beat is about to publish ──> publishing (known, and not counting: beat may end before it publishes)
+    beat has published ──> published (counts until its message expires)
     a worker starts it ──> started (counts for a lease, which the worker's main process renews)
       ├─ success, failure, revoked, expired ──> ended: it is forgotten
       ├─ retry ──> counts until its next start is due, and a lease longer
@@ -71,10 +72,15 @@ class RunningStore:
         self._runs = redis.key("running:runs")
         self._workers = redis.key("running:workers")
 
-    def published(self, runs: Iterable[JobRun]) -> None:
-        """Count runs that are about to be published. Call it before: a worker may be done before you are back."""
+    def publishing(self, runs: Iterable[JobRun]) -> None:
+        """Make runs known that are about to be published. They count as long as they say themselves: not at all yet."""
         if values := {run.run.task_id: _encode(run) for run in runs}:
             self._client.hset(self._runs, mapping=values)
+
+    def published(self, counts_until: Mapping[str, int]) -> None:
+        """Count known runs, by task id, that were published; a worker may have ended some of them meanwhile."""
+        if counts_until:
+            self._client.eval(_RENEW, 1, self._runs, *_flat(counts_until))
 
     def started(self, run: JobRun) -> None:
         """Count a run that a worker begins; also one that was not counted, or not any more."""
@@ -82,15 +88,14 @@ class RunningStore:
 
     def renew(self, counts_until: Mapping[str, int], *, now: int) -> None:
         """Let runs count for longer, by task id; those that are over stay so. Also says that a worker lives."""
-        arguments = [value for pair in counts_until.items() for value in pair]
         with self._client.pipeline(transaction=False) as pipe:
             pipe.set(self._workers, now, px=to_ms(LEASE))
-            if arguments:
-                pipe.eval(_RENEW, 1, self._runs, *arguments)
+            if counts_until:
+                pipe.eval(_RENEW, 1, self._runs, *_flat(counts_until))
             pipe.execute()
 
     def ended(self, task_ids: Collection[str]) -> None:
-        """Count runs no more; also those whose publish failed."""
+        """Count runs no more."""
         if task_ids:
             self._client.hdel(self._runs, *task_ids)
 
@@ -126,8 +131,8 @@ class RunningStore:
         }
 
 
-def _by_age(run: Run) -> tuple[int, str]:
-    return run.published_at, run.task_id
+def _flat(counts_until: Mapping[str, int]) -> list[str | int]:
+    return [value for pair in counts_until.items() for value in pair]
 
 
 def _encode(run: JobRun) -> str:

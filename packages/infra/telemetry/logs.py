@@ -29,22 +29,55 @@ def configure_logging(*, log_format: Literal["text", "json"], level: int | str, 
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
+def tell_fields(logger: logging.Logger, *, of: str) -> None:
+    """Have the handlers of `logger` say the fields of events below the logger `of`, if they would leave them out.
+
+    For a process whose logs somebody else has set up: a name of an event alone tells little.
+    """
+    for handler in logger.handlers:
+        if not isinstance(handler.formatter, _SaysFields):
+            handler.setFormatter(_FieldsBehind(handler.formatter or logging.Formatter(), of))
+
+
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
     """The fields of an event: everything in the record that every record does not have."""
     return {name: value for name, value in vars(record).items() if name not in _STANDARD and name not in _LEFT_OUT}
 
 
-class TextFormatter(logging.Formatter):
+class _SaysFields(logging.Formatter):
+    """A formatter that tells the fields of an event."""
+
+
+class TextFormatter(_SaysFields):
     """`2026-01-31T09:30:00.123Z INFO logger event field=value ...`, with URLs' passwords masked."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, or more where there is a traceback."""
         moment = rfc3339(datetime.fromtimestamp(record.created, UTC))
-        fields = "".join(f" {name}={_quoted(value)}" for name, value in fields_of(record).items())
-        line = f"{moment} {record.levelname} {record.name} {record.getMessage()}{fields}"
+        line = f"{moment} {record.levelname} {record.name} {record.getMessage()}{_told(record)}"
         if record.exc_info:
             line = f"{line}\n{self.formatException(record.exc_info)}"
         return masked_url(line)
+
+
+class _FieldsBehind(_SaysFields):
+    """Another formatter's text, with the fields behind its first line."""
+
+    def __init__(self, inner: logging.Formatter, of: str) -> None:
+        super().__init__()
+        self._inner = inner
+        self._of = of
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = self._inner.format(record)
+        if not record.name.startswith(self._of):
+            return text
+        first, newline, rest = text.partition("\n")
+        return masked_url(f"{first}{_told(record)}{newline}{rest}")
+
+
+def _told(record: logging.LogRecord) -> str:
+    return "".join(f" {name}={_quoted(value)}" for name, value in fields_of(record).items())
 
 
 def _quoted(value: object) -> str:
@@ -56,7 +89,7 @@ def _json_formatter() -> logging.Formatter:
     # Imported here, so that beat with text logs does not pay for it.
     from pythonjsonlogger.json import JsonFormatter
 
-    class MaskingJsonFormatter(JsonFormatter):
+    class MaskingJsonFormatter(JsonFormatter, _SaysFields):
         """One JSON object a line: time, level, logger, event, and the fields."""
 
         def format(self, record: logging.LogRecord) -> str:

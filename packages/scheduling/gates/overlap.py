@@ -22,7 +22,7 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
     if not runs and not candidate.ahead:
         return None
     # One that this tick is about to publish is no part of the reading, so the opinion is good for this instant only.
-    ends = max(run.counts_until for run in runs) if runs and not candidate.ahead else candidate.at + 1
+    ends = min(run.counts_until for run in runs) if runs and not candidate.ahead else candidate.at + 1
     facts = (("runs", len(runs) + candidate.ahead), *((("task_id", runs[0].task_id),) if runs else ()))
     match policy:
         case OverlapMode.SKIP:
@@ -37,7 +37,11 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
 
 
 def running(candidate: Candidate, snapshot: Snapshot) -> tuple[Run, ...]:
-    """The runs of the candidate's job that count at its instant."""
-    if snapshot.running is None:
+    """The runs of the candidate's job that count at its instant.
+
+    None for a fire that failed to be published: it was found that nothing runs, and what the reading has since may be
+    this very fire.
+    """
+    if snapshot.running is None or candidate.waited is Reason.PUBLISH_FAILED:
         return ()
     return tuple(run for run in snapshot.running.value.get(candidate.job.name, ()) if run.counts_until > candidate.at)

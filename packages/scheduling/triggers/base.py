@@ -34,3 +34,16 @@ class Trigger(Protocol):
     def describe(self) -> str:
         """The whole trigger in one line for people. Two triggers that name different instants differ here."""
         ...
+
+
+def stepped(trigger: Trigger, start: int, end: int) -> "Iterator[npt.NDArray[np.int64]]":
+    """`Trigger.between` of a trigger that can only say what comes next."""
+    import numpy as np
+
+    nominal = trigger.next_after(start)
+    while nominal is not None and nominal <= end:
+        chunk: list[int] = []
+        while nominal is not None and nominal <= end and len(chunk) < CHUNK:
+            chunk.append(nominal)
+            nominal = trigger.next_after(nominal)
+        yield np.array(chunk, dtype=np.int64)

@@ -1,0 +1,157 @@
+"""What beat is told of the world: the operator's word and the runs by the broker's Redis, the calendars by their files.
+
+Decides nothing. While Redis is away the operator's last word holds; all else is absent.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from redis.exceptions import RedisError
+
+from packages.infra.beat.readings import PublishedRun, Request
+from packages.infra.control.control import Control
+from packages.infra.control.redis_control import RedisControl
+from packages.infra.queue.active_markets import ActiveMarketsStore
+from packages.infra.queue.broker_redis import BrokerRedis
+from packages.infra.queue.outages import Errand
+from packages.infra.queue.running import JobRun, RunningStore
+from packages.scheduling.instants import DAY_MS, to_datetime
+from packages.scheduling.model import Job
+from packages.scheduling.policies import OverlapMode
+from packages.scheduling.sessions import SessionTable
+from packages.scheduling.snapshot import Reading, Run, Snapshot
+
+log = logging.getLogger(__name__)
+
+_NO_TABLES: Final[Mapping[str, SessionTable]] = MappingProxyType({})
+
+
+class Calendars(Protocol):
+    """The calendars of the markets in use, kept fresh; see `packages.infra.calendars.load.MarketCalendars`."""
+
+    @property
+    def tables(self) -> Mapping[str, SessionTable]:
+        """By market."""
+        ...
+
+    def want(self, markets: Collection[str]) -> None:
+        """Markets that turn out to be in use."""
+        ...
+
+    def poll(self, now: datetime) -> bool:
+        """See to what is missing, without waiting."""
+        ...
+
+    def close(self) -> None:
+        """End what is being made."""
+        ...
+
+
+class BrokerReadings:
+    """See `Readings`: the operator's word and the runs from the broker's Redis, the calendars from their files.
+
+    While Redis is away the operator's last word holds; all else is absent.
+    """
+
+    def __init__(
+        self, redis: BrokerRedis | None, make_calendars: Callable[[Collection[str], datetime], Calendars] | None
+    ) -> None:
+        self._control = RedisControl(redis) if redis is not None else None
+        self._running = RunningStore(redis) if redis is not None else None
+        self._active = ActiveMarketsStore(redis) if redis is not None else None
+        self._make_calendars = make_calendars
+        self._calendars: Calendars | None = None
+        self._markets: set[str] = set()
+        self._counts_runs = False
+        self._in_trading_hours = False
+        self._said = Reading(Control(), 0)
+        self._away = Errand("control", (RedisError, OSError))
+        self._counting = Errand("runs", (RedisError, OSError))
+
+    def want(self, jobs: Collection[Job]) -> None:
+        """See `Readings`."""
+        for job in jobs:
+            policies = job.policies
+            self._counts_runs |= policies.overlap is not OverlapMode.ALLOW
+            if policies.trading_hours is not None:
+                self._in_trading_hours = True
+                self._markets |= set(policies.trading_hours.markets)
+            if policies.windows is not None:
+                self._markets |= set(policies.windows.outside_sessions_of)
+
+    def read(self, now: int) -> tuple[Snapshot, Sequence[Request]]:
+        """See `Readings`."""
+        requests: Sequence[Request] = ()
+        if self._control is not None and self._away.run(lambda: self._hear(now)):
+            requests = self._said.value.requests
+        active = self._active.read(now) if self._active is not None and self._in_trading_hours else None
+        tables = self._tables(now, frozenset() if active is None else active.value)
+        if active is not None:
+            # One that no calendar knows, a misspelt one, say, must not open the gate for all that trade elsewhere.
+            active = Reading(active.value & tables.keys(), active.taken_at)
+        snapshot = Snapshot(
+            taken_at=now,
+            markets=tables,
+            active_markets=active,
+            pauses=Reading(self._said.value.pauses, self._said.taken_at),
+            running=self._running.read(now) if self._running is not None and self._counts_runs else None,
+            gate_modes=self._said.value.gate_modes,
+        )
+        return snapshot, requests
+
+    def acknowledge(self, requests: Sequence[Request]) -> None:
+        """See `Readings`."""
+        control = self._control
+        if control is not None and requests:
+            self._away.run(lambda: control.acknowledge([request.id for request in requests]))
+
+    def publishing(self, runs: Sequence[PublishedRun]) -> None:
+        """See `Readings`."""
+        running = self._running
+        if running is not None and runs:
+            self._counting.run(lambda: running.publishing([_not_counting(run) for run in runs]))
+
+    def published(self, runs: Sequence[PublishedRun]) -> None:
+        """See `Readings`."""
+        running = self._running
+        if running is not None and runs:
+            self._counting.run(lambda: running.published({run.task_id: _counts_until(run) for run in runs}))
+
+    def close(self) -> None:
+        """See `Readings`."""
+        if self._calendars is not None:
+            self._calendars.close()
+            self._calendars = None
+
+    def _hear(self, now: int) -> None:
+        if self._control is not None:
+            self._said = Reading(self._control.read(now), now)
+
+    def _tables(self, now: int, active: frozenset[str]) -> Mapping[str, SessionTable]:
+        markets = self._markets | active
+        if self._make_calendars is None or not markets:
+            return _NO_TABLES
+        if self._calendars is None:
+            try:
+                self._calendars = self._make_calendars(markets, to_datetime(now))
+            except Exception as error:
+                # Without calendars each policy says itself what becomes of its job.
+                log.exception("calendars_refused", extra={"error": str(error)})
+                self._make_calendars = None
+                return _NO_TABLES
+        else:
+            self._calendars.want(markets)
+            self._calendars.poll(to_datetime(now))
+        return self._calendars.tables
+
+
+def _not_counting(run: PublishedRun) -> JobRun:
+    return JobRun(run.job.name, Run(run.task_id, run.published_at, counts_until=run.published_at))
+
+
+def _counts_until(run: PublishedRun) -> int:
+    # A message without an end may wait for a worker for long; a day later it no longer holds its job up.
+    return run.published_at + (DAY_MS if run.job.expires_ms is None else run.job.expires_ms)

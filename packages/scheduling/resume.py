@@ -1,0 +1,72 @@
+"""With which state a job goes on: when it is taken in, when its trigger is another one, when the clock was set back.
+
+What is due then is not decided here.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from packages.scheduling.decision import Reason
+from packages.scheduling.instants import MINUTE_MS, SECOND_MS
+from packages.scheduling.model import Job
+from packages.scheduling.state import Backfill, JobState, OpenFire
+from packages.scheduling.waiting import LONGEST_RETRY_MS
+
+# A watermark no further ahead of the clock than this is simply waited for. When the clock was seen to be set back, by
+# little: a correction. When a job is taken in, by more: another machine may have left it, whose clock is another one.
+SKEW_MS: Final = 5 * SECOND_MS
+SKEW_OF_MACHINES_MS: Final = MINUTE_MS
+
+
+def taken_in(job: Job, state: JobState | None, now: int) -> JobState:
+    """The state with which `job` begins at `now`, `state` being the one it was left with, if any.
+
+    Without a state nothing of the past is due. With the state of another trigger neither: what that one missed means
+    nothing to the new one. What waits is asked again at once: its policies may be others than those it waits by.
+    """
+    description = job.trigger.describe()
+    if state is None:
+        return JobState(watermark=now, trigger=description)
+    state = after_clock_set_back(state, now, skew_ms=SKEW_OF_MACHINES_MS)
+    if state.trigger != description:
+        # Never before the watermark: the new trigger may name instants that were settled already.
+        state = replace(state, watermark=max(state.watermark, now), trigger=description)
+    return state
+
+
+def after_clock_set_back(state: JobState, now: int, *, skew_ms: int = SKEW_MS) -> JobState:
+    """The state after the wall clock was set back to `now`; the same one if that changes nothing.
+
+    What comes round again are fires of their own, with the origin `clock:<n>`, unless the watermark is no more than
+    `skew_ms` ahead.
+    """
+    state = asked_again(state, now)
+    if state.watermark <= now + skew_ms:
+        return state
+    return replace(state, watermark=now, clock=state.clock + 1)
+
+
+def asked_again(state: JobState, now: int) -> JobState:
+    """The same state with what waits due at `now`; the same one if that changes nothing.
+
+    A publish that failed, and a backfill, are due after their usual pause at most.
+    """
+    if not (state.open or state.backfills):
+        return state
+    waiting = tuple(_due_again(fire, now) for fire in state.open)
+    repeated = tuple(_due_again_at_its_pace(backfill, now) for backfill in state.backfills)
+    if waiting == state.open and repeated == state.backfills:
+        return state
+    return replace(state, open=waiting, backfills=repeated)
+
+
+def _due_again(fire: OpenFire, now: int) -> OpenFire:
+    latest = now + LONGEST_RETRY_MS if fire.reason is Reason.PUBLISH_FAILED else now
+    if fire.retry_at <= latest and fire.since <= now:
+        return fire
+    # A wait that began in what is now the future would end that much too late.
+    return replace(fire, retry_at=min(fire.retry_at, latest), since=min(fire.since, now))
+
+
+def _due_again_at_its_pace(backfill: Backfill, now: int) -> Backfill:
+    return replace(backfill, next_at=min(backfill.next_at, now + backfill.every_ms))
