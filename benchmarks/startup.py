@@ -44,7 +44,7 @@ def main() -> None:
         with services.hold(want={"valkey"}) as endpoints:
             environment = {**os.environ, "REDIS_URL": endpoints.redis_url or ""}
             plain = ["benchmarks.empty_app", "beat", "-S", "benchmarks.first_tick:Plain"]
-            ours = ["apps.beat.celery_app", "beat", "-S", "benchmarks.first_tick:Ours"]
+            ours = ["apps.beat.celery_app", "beat", "-S", "benchmarks.first_tick_ours:Ours"]
             pairs = [
                 (first_tick_s(ours, environment, directory), first_tick_s(plain, environment, directory))
                 for _ in range(RUNS + 1)
