@@ -5,7 +5,7 @@ Pure: what the dates are is told from outside (`packages.infra.calendars` compil
 
 from array import array
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from hashlib import blake2b
 from itertools import chain, islice
 from operator import eq, ge, gt
@@ -52,12 +52,15 @@ class SessionTable:
     # Where open and closed take turns, an open first. Periods that touch have no edge between them, so that a market
     # that never closes is not walked period by period.
     _edges: "array[int]" = field(init=False, repr=False)
+    # What was checked when it was written is not checked when it is read: that is most of what reading takes.
+    is_checked: InitVar[bool] = False
     # The edges of each block of time that was asked about, from an open on: short and in Python's own integers, which
     # makes `is_open` four times as fast. It only ever holds what follows from the arrays.
     _blocks: dict[int, tuple[int, ...]] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        _check(self)
+    def __post_init__(self, is_checked: bool) -> None:
+        if not is_checked:
+            _check(self)
         content = blake2b(digest_size=8)
         for name in _ARRAYS:
             values: array[int] = getattr(self, name)

@@ -28,7 +28,8 @@ class _LayersSource(EnvSettingsSource):
 class ServiceSettings(BaseSettings):
     """A frozen set of values. A field's variable is its name in upper case; its description says what is allowed."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    # Built when first used: each process reads the names of all services, and uses the settings of one.
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True)
 
     service: ClassVar[str]
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)

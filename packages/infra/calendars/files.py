@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from packages.scheduling.sessions import SessionError, SessionTable
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _ARRAYS: Final = ("period_opens", "period_closes", "first_period", "labels")
 
 
@@ -52,14 +52,14 @@ def write_calendar(directory: Path, key: CalendarKey, stored: StoredCalendar) ->
     """
     table = stored.table
     body = b"".join(getattr(table, name).tobytes() for name in _ARRAYS)
-    header = {
+    header: dict[str, Any] = {
         **_identity(key),
         "name": table.market,
         "built_on": stored.built_on.isoformat(),
         "known": [table.known_from, table.known_until],
         "lengths": [len(getattr(table, name)) for name in _ARRAYS],
-        "crc32": crc32(body),
     }
+    header["crc32"] = _sum(header, body)
     directory.mkdir(parents=True, exist_ok=True)
     path = key.path(directory)
     handle, temporary = tempfile.mkstemp(dir=directory, prefix=f"{path.name}.")
@@ -81,7 +81,7 @@ def read_calendar(directory: Path, key: CalendarKey) -> StoredCalendar | None:
     try:
         line, _, body = key.path(directory).read_bytes().partition(b"\n")
         header: dict[str, Any] = json.loads(line)
-        if {name: header[name] for name in _identity(key)} != _identity(key) or header["crc32"] != crc32(body):
+        if {name: header[name] for name in _identity(key)} != _identity(key) or header["crc32"] != _sum(header, body):
             return None
         arrays: dict[str, array[int]] = {}
         for name, length in zip(_ARRAYS, header["lengths"], strict=True):
@@ -89,10 +89,18 @@ def read_calendar(directory: Path, key: CalendarKey) -> StoredCalendar | None:
             values.frombytes(body[: length * values.itemsize])
             body = body[length * values.itemsize :]
         known_from, known_until = header["known"]
-        table = SessionTable(market=header["name"], known_from=known_from, known_until=known_until, **arrays)
+        # The sum says that it is what was written, and that was checked.
+        table = SessionTable(
+            market=header["name"], known_from=known_from, known_until=known_until, is_checked=True, **arrays
+        )
         return StoredCalendar(table, date.fromisoformat(header["built_on"]))
     except (OSError, ValueError, KeyError, TypeError, SessionError):
         return None
+
+
+def _sum(header: dict[str, Any], body: bytes) -> int:
+    described = [header[name] for name in ("name", "built_on", "known", "lengths")]
+    return crc32(body, crc32(json.dumps(described).encode()))
 
 
 def _identity(key: CalendarKey) -> dict[str, str | int]:

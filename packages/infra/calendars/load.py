@@ -17,7 +17,7 @@ from typing import Final
 from packages.infra.calendars.compiling import LONGEST_COMPILE_S, CompileProcess, Failure
 from packages.infra.calendars.errors import RefusedError
 from packages.infra.calendars.files import CalendarKey, StoredCalendar, read_calendar
-from packages.infra.calendars.overrides import read_overrides
+from packages.infra.calendars.overrides import overrides_digest, read_overrides
 from packages.infra.calendars.source import source_version
 from packages.scheduling.instants import to_datetime, to_instant
 from packages.scheduling.sessions import SessionTable
@@ -47,7 +47,10 @@ class MarketCalendars:
     ) -> None:
         self._directory = directory
         self._files = tuple(overrides)
-        self._digest = read_overrides(overrides).digest
+        if overrides:
+            # Only a user's own may be wrong.
+            read_overrides(overrides)
+        self._digest = overrides_digest(overrides)
         self._source = source_version()
         self._stored: dict[str, StoredCalendar] = {}
         self._tables: Mapping[str, SessionTable] = MappingProxyType({})

@@ -3,7 +3,6 @@
 It decides what may stand in such a file, and nothing about when it is applied.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -83,12 +82,29 @@ def read_overrides(files: Sequence[Path] = ()) -> Overrides:
     for file in (SHIPPED, *files):
         for market, overrides in _parsed(file).items():
             by_market[market] = by_market.get(market, MarketOverrides()).then(overrides)
-    # A frozenset has no order of its own, so the weekdays are written out in theirs.
-    text = repr([(m, o, [sorted(b.weekdays) for b in o.breaks]) for m, o in _in_order(by_market)])
-    return Overrides(MappingProxyType(by_market), blake2b(text.encode(), digest_size=8).hexdigest())
+    return Overrides(MappingProxyType(by_market), overrides_digest(files))
+
+
+def overrides_digest(files: Sequence[Path] = ()) -> str:
+    """What tells the text of the shipped overrides and of `files` from any other, without reading what it says.
+
+    Raises:
+        OverrideError: a file cannot be read.
+    """
+    texts = blake2b(digest_size=8)
+    for file in (SHIPPED, *files):
+        try:
+            text = file.read_bytes()
+        except OSError as error:
+            raise OverrideError(file, "the file", f"cannot be read: {error.strerror}") from error
+        texts.update(len(text).to_bytes(8, "little") + text)
+    return texts.hexdigest()
 
 
 def _parsed(file: Path) -> dict[str, MarketOverrides]:
+    # Imported here: with its calendars at hand beat parses nothing.
+    import tomllib
+
     try:
         with file.open("rb") as opened:
             content = tomllib.load(opened)
@@ -181,7 +197,3 @@ class _Reader:
 
 def _listed(keys: frozenset[str]) -> str:
     return ", ".join(sorted(keys))
-
-
-def _in_order(by_market: Mapping[str, MarketOverrides]) -> list[tuple[str, MarketOverrides]]:
-    return sorted(by_market.items())
