@@ -92,8 +92,18 @@ class Engine:
         """The state of the job of this name; KeyError without one."""
         return self._slots[name].state
 
+    @property
+    def markets(self) -> Mapping[str, SessionTable]:
+        """The calendars in use, by market."""
+        return self._markets
+
     def use_markets(self, markets: Mapping[str, SessionTable]) -> None:
-        """Go on with other calendars, from the next tick on: when a fire is planned hangs on when its market closes."""
+        """Go on with other calendars, from the next tick on: when a fire is planned hangs on when its market closes.
+
+        The same mapping once more costs nothing.
+        """
+        if markets is self._markets:
+            return
         self._markets = markets
         for slot in self._slots.values():
             if slot.job.policies.shuts:

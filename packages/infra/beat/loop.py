@@ -5,7 +5,7 @@ same task id, and loses none. Reads no clock but those that it is given.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -32,7 +32,6 @@ from packages.scheduling.engine import Engine
 from packages.scheduling.instants import SECOND_MS, to_datetime, to_instant
 from packages.scheduling.plan import Fire
 from packages.scheduling.policies import OverlapMode
-from packages.scheduling.sessions import SessionTable
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,6 @@ class Loop:
         self._host = host
         self._opened = opened
         self._engine = Engine()
-        self._markets: Mapping[str, SessionTable] | None = None
         self.roster = Roster(host.app, engine=self._engine, store=opened.store, is_polled=host.is_polled)
         self._polling = Polling(host, engine=self._engine, roster=self.roster, store=opened.store)
         self._dispatch = Dispatch(
@@ -80,7 +78,7 @@ class Loop:
         if whole:
             # Before the engine takes them in: where their fires are planned hangs on the calendars.
             self._opened.readings.want(whole)
-            self._use_markets(self._opened.readings.read(now)[0].markets)
+            self._engine.use_markets(self._opened.readings.read(now)[0].markets)
         self.roster.update(schedule, names, now, starting=starting)
 
     def watch_clock(self, now: int, monotonic_s: float) -> None:
@@ -129,7 +127,7 @@ class Loop:
     def _plan(self, now: int) -> bool:
         readings, roster = self._opened.readings, self.roster
         snapshot, requests = readings.read(now)
-        self._use_markets(snapshot.markets)
+        self._engine.use_markets(snapshot.markets)
         for request in requests:
             if request.job not in self._engine.names:
                 log.warning("request_for_no_job", extra={"job": request.job, "request": request.id})
@@ -147,12 +145,6 @@ class Loop:
                 self._keeping.decided(Outcome(decision))
         readings.publishing([self._run_of(fire, now) for fire in tick.fires if _is_counted(fire)])
         return tick.more
-
-    def _use_markets(self, markets: Mapping[str, SessionTable]) -> None:
-        if markets is self._markets:
-            return
-        self._markets = markets
-        self._engine.use_markets(markets)
 
     def _run_of(self, fire: Fire, now: int) -> PublishedRun:
         entry = self._host.schedule.get(self.roster.keys.get(fire.job.name))
@@ -200,7 +192,7 @@ class Loop:
             last_tick=now,
             jobs=len(self._engine.names),
             quarantined={name: put_aside.error for name, put_aside in self.roster.quarantine.listed.items()},
-            days_left={market: table.days_left(now) for market, table in (self._markets or {}).items()},
+            days_left={market: table.days_left(now) for market, table in self._engine.markets.items()},
         )
         self._telling.run(lambda: board.write(status))
 
