@@ -6,6 +6,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.synced
 PINS := requirements/base.txt requirements/dev.txt
+PEERS := .venv-bench/.synced
+BENCHMARKS := startup cron calendars preview spread throughput.burst throughput.steady throughput.idle throughput.claims
 
 # uv trusts what the system trusts, and takes the index that pip was given: behind a mirror one setting serves both.
 export UV_SYSTEM_CERTS ?= 1
@@ -28,6 +30,12 @@ $(STAMP): $(PINS) requirements/uv.txt pyproject.toml
 	@UV="$$(command -v $(BIN)/uv || command -v uv)"; \
 	  VIRTUAL_ENV=.venv "$$UV" pip sync --quiet --require-hashes requirements/dev.txt; \
 	  VIRTUAL_ENV=.venv "$$UV" pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What is measured beside the service stays out of .venv.
+$(PEERS): $(STAMP) requirements/bench.txt
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-bench
+	@VIRTUAL_ENV=.venv-bench $(BIN)/uv pip sync --quiet --require-hashes requirements/bench.txt
 	@touch $@
 
 setup: $(STAMP)  ## Install the pinned packages into .venv
@@ -57,14 +65,15 @@ format: setup  ## Format the code
 chaos: setup  ## Kill processes of a running service and see nothing lost (minutes)
 	$(BIN)/pytest -m chaos
 
-bench: setup  ## Measure against plain Celery; the figures of benchmarks/RESULTS.md
-	for benchmark in startup cron calendars preview spread; do $(BIN)/python -m benchmarks.$$benchmark; done
+bench: setup $(PEERS)  ## Measure against plain Celery and other schedulers; the figures of benchmarks/RESULTS.md
+	for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark; done
 
 lock: setup  ## Pin the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 requirements/uv.in -o requirements/uv.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 pyproject.toml -o requirements/base.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 -c requirements/base.txt pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 -c requirements/base.txt requirements/bench.in -o requirements/bench.txt
 
-clean:  ## Stop the embedded servers, delete their data, and remove what was made here (var/, .venv)
+clean:  ## Stop the embedded servers, delete their data, and remove what was made here (var/, .venv, .venv-bench)
 	@if [ -x $(BIN)/minsy ]; then $(BIN)/minsy services delete-data --yes; fi
-	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

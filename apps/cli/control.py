@@ -17,7 +17,7 @@ from packages.catalogue.jobs import JobDefinition
 from packages.infra.connections import embedded_servers_needed
 from packages.infra.control.control import ControlStore
 from packages.infra.control.redis_control import RedisControl
-from packages.infra.queue.broker_redis import open_broker_redis
+from packages.infra.queue.broker_redis import open_state_redis
 from packages.infra.telemetry.instants import rfc3339
 from packages.scheduling.instants import to_datetime, to_instant
 from packages.scheduling.snapshot import Pause, PauseScope
@@ -81,7 +81,7 @@ def warn_if_off(definition: JobDefinition) -> None:
 @contextmanager
 def _opened(app: Celery) -> Iterator[ControlStore | None]:
     try:
-        redis = open_broker_redis(app)
+        redis = open_state_redis(app)
         if redis is None:
             yield None
             return
@@ -96,5 +96,5 @@ def _opened(app: Celery) -> Iterator[ControlStore | None]:
 
 def _required(store: ControlStore | None) -> ControlStore:
     if store is None:
-        raise CommandError("beat takes a word only through a broker that is Redis; this one is not")
+        raise CommandError("beat takes a word only through Redis: the broker is none, and BEAT_STATE_URL is not set")
     return store

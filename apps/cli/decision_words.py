@@ -1,5 +1,6 @@
-"""Decisions, opinions and instants in the words of `minsy preview` and `minsy explain`."""
+"""Decisions, opinions and instants in the words of `minsy preview`, `explain` and `ledger`."""
 
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from packages.infra.telemetry.instants import rfc3339
@@ -37,6 +38,20 @@ def decision_text(decision: Decision) -> str:
         if opinion.mode is GateMode.OBSERVE and opinion.verdict is not Verdict.FIRE
     ]
     return "; ".join(texts)
+
+
+def decision_as_json(decision: Decision) -> dict[str, Any]:
+    """A decision by name, but for its job; instants as RFC 3339."""
+    return {
+        "at": instant_text(decision.at),
+        "nominal": instant_text(decision.nominal),
+        "planned": instant_text(decision.planned),
+        "origin": decision.origin,
+        "decision": decision.verdict.value,
+        "reason": decision.reason.value,
+        "until": None if decision.until is None else instant_text(decision.until),
+        "detail": decision_text(decision),
+    }
 
 
 def opinion_text(opinion: Opinion) -> str:

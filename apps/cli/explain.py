@@ -1,6 +1,7 @@
 """`minsy explain JOB`: why a job runs or does not run at an instant, and what would have to change."""
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from apps.cli.explain_output import Case, explanation_as_json, print_explanation
 from apps.cli.job_names import JobArgument, find_job
 from apps.cli.moments import moment_of
 from apps.cli.output import AsJson, print_json
-from apps.cli.preview_jobs import calendars_of, job_of
+from apps.cli.preview_jobs import calendars_in_use, calendars_of, job_of
 from apps.cli.preview_period import zone_of
 from apps.cli.preview_settings import WhatIf, settings_of, variables_of
 from packages.scheduling.explain import explain as explanation_of
@@ -48,7 +49,7 @@ def explain(  # noqa: PLR0913  # one parameter for each option
     markets = calendars_of(selected, now=now)
     live: Live
     if what_if == WhatIf(variables={}):
-        live = read_live(definition.name, to_instant(now), markets)
+        live = read_live(definition.name, to_instant(now), markets, in_use=partial(calendars_in_use, selected, now=now))
     else:
         live = no_readings(to_instant(now), markets, "the settings are not those of this process")
     explanation = explanation_of(

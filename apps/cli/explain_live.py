@@ -1,25 +1,31 @@
 """What a running service says about one job: pauses, runs, its state, its last decisions. Nothing is started for it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from apps.cli.environment import load_celery_app
-from packages.infra.beat.redis_decisions import RedisDecisions
 from packages.infra.beat.redis_state import RedisStateStore
 from packages.infra.beat.state_store import StoreAwayError
 from packages.infra.connections import resolve_connections
 from packages.infra.control.redis_control import RedisControl
+from packages.infra.ledger.redis_ledger import RedisLedger
 from packages.infra.queue.active_markets import ActiveMarketsStore
-from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
+from packages.infra.queue.broker_redis import BrokerRedis, open_state_redis
 from packages.infra.queue.running import RunningStore
 from packages.scheduling.decision import Decision
 from packages.scheduling.sessions import SessionTable
 from packages.scheduling.snapshot import Reading, Snapshot
 from packages.scheduling.state import JobState
 from packages.shared_settings import get_worker_io_settings
+
+# So many of the last decisions are told.
+RECENT: Final = 20
+
+Tables = Mapping[str, SessionTable]
 
 
 @dataclass(frozen=True)
@@ -33,22 +39,25 @@ class Live:
     requests: int = 0
 
 
-def no_readings(now: int, markets: Mapping[str, SessionTable], why: str) -> Live:
+def no_readings(now: int, markets: Tables, why: str) -> Live:
     """Nothing but the calendars is known."""
     return Live(Snapshot(taken_at=now, markets=markets), absent=why)
 
 
-def read_live(job: str, now: int, markets: Mapping[str, SessionTable]) -> Live:
-    """What the broker of this process's settings has about `job` at the instant `now`. Never raises for want of it."""
+def read_live(job: str, now: int, markets: Tables, *, in_use: Callable[[Collection[str]], Tables]) -> Live:
+    """What the broker of this process's settings has about `job` at the instant `now`. Never raises for want of it.
+
+    `in_use` gives the calendars of the markets in use that are not in `markets`, as far as there are any.
+    """
     if resolve_connections(get_worker_io_settings()).broker_url is None:
         return no_readings(now, markets, "no broker runs")
     app = load_celery_app()
     try:
-        redis = open_broker_redis(app)
+        redis = open_state_redis(app)
         if redis is None:
-            return no_readings(now, markets, "the broker is not Redis")
+            return no_readings(now, markets, "the broker is not Redis, and BEAT_STATE_URL is not set")
         try:
-            return _read(redis, job, now, markets)
+            return _read(redis, job, now, markets, in_use)
         finally:
             redis.close()
     except (OperationalError, RedisError, StoreAwayError, OSError) as error:
@@ -56,19 +65,24 @@ def read_live(job: str, now: int, markets: Mapping[str, SessionTable]) -> Live:
         return no_readings(now, markets, f"the broker cannot be reached ({type(error).__name__})")
 
 
-def _read(redis: BrokerRedis, job: str, now: int, markets: Mapping[str, SessionTable]) -> Live:
+def _read(redis: BrokerRedis, job: str, now: int, markets: Tables, in_use: Callable[[Collection[str]], Tables]) -> Live:
     control = RedisControl(redis).read(now)
+    active = ActiveMarketsStore(redis).read(now)
+    if active is not None:
+        markets = {**markets, **in_use(active.value - markets.keys())}
+        # As beat does it: a market that no calendar knows must not open the gate for all that trade elsewhere.
+        active = Reading(active.value & markets.keys(), active.taken_at)
     snapshot = Snapshot(
         taken_at=now,
         markets=markets,
         pauses=Reading(control.pauses, now),
         running=RunningStore(redis).read(now),
-        active_markets=ActiveMarketsStore(redis).read(now),
+        active_markets=active,
         gate_modes=control.gate_modes,
     )
     return Live(
         snapshot=snapshot,
         state=RedisStateStore(redis).load([job]).get(job),
-        recent=tuple(RedisDecisions(redis).read(job)),
+        recent=tuple(RedisLedger(redis).read(job, RECENT)),
         requests=sum(request.job == job for request in control.requests),
     )

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from apps.cli.decision_words import (
+    decision_as_json,
     decision_text,
     ends_at,
     facts_as_json,
@@ -18,7 +19,7 @@ from apps.cli.explain_live import Live
 from apps.cli.explain_remedies import flag_line, remedies_of
 from apps.cli.output import print_table
 from packages.catalogue.jobs import JobDefinition
-from packages.scheduling.decision import Decision, Opinion, Verdict
+from packages.scheduling.decision import Opinion, Verdict
 from packages.scheduling.explain import Explanation
 from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.job_facts import facts_of
@@ -76,7 +77,7 @@ def explanation_as_json(case: Case) -> dict[str, Any]:
         "environment": case.environment,
         "flag": {"variable": case.definition.flag.upper(), "is_on": case.is_on},
         "at": instant_text(explanation.at),
-        "decision": _decision_as_json(explanation.decision),
+        "decision": decision_as_json(explanation.decision),
         "opinions": [
             {
                 "gate": opinion.gate,
@@ -89,9 +90,9 @@ def explanation_as_json(case: Case) -> dict[str, Any]:
             }
             for opinion in explanation.decision.opinions
         ],
-        "next_fire": None if explanation.next_fire is None else _decision_as_json(explanation.next_fire),
+        "next_fire": None if explanation.next_fire is None else decision_as_json(explanation.next_fire),
         "searched_until": instant_text(explanation.searched_until),
-        "upcoming": [_decision_as_json(decision) for decision in explanation.upcoming],
+        "upcoming": [decision_as_json(decision) for decision in explanation.upcoming],
         "live": {
             "absent": live.absent,
             "pauses": live.snapshot.pauses is not None,
@@ -112,7 +113,7 @@ def explanation_as_json(case: Case) -> dict[str, Any]:
                 for fire in live.state.open
             ],
             "requests_waiting": live.requests,
-            "recent": [_decision_as_json(decision) for decision in live.recent],
+            "recent": [decision_as_json(decision) for decision in live.recent],
         },
     }
 
@@ -203,16 +204,3 @@ def _moment(case: Case, instant: int) -> str:
 
 def _instant_or_none(instant: int | None) -> str | None:
     return None if instant is None else instant_text(instant)
-
-
-def _decision_as_json(decision: Decision) -> dict[str, Any]:
-    return {
-        "at": instant_text(decision.at),
-        "nominal": instant_text(decision.nominal),
-        "planned": instant_text(decision.planned),
-        "origin": decision.origin,
-        "decision": decision.verdict.value,
-        "reason": decision.reason.value,
-        "until": _instant_or_none(decision.until),
-        "detail": decision_text(decision),
-    }

@@ -15,6 +15,8 @@ from apps.cli.backfill import backfill
 from apps.cli.config import config
 from apps.cli.errors import EXIT_FAILED, EXIT_USAGE, CommandError
 from apps.cli.explain import explain
+from apps.cli.health import health
+from apps.cli.ledger import ledger
 from apps.cli.pause import pause, pauses, resume
 from apps.cli.preview import preview
 from apps.cli.run import run
@@ -35,9 +37,11 @@ app = typer.Typer(
 )
 app.command()(up)
 app.command()(status)
+app.command()(health)
 app.command()(run)
 app.command()(preview)
 app.command()(explain)
+app.command()(ledger)
 app.command()(pause)
 app.command()(resume)
 app.command()(pauses)
@@ -63,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (CommandError, EmbeddedError, DatabaseError) as error:
         _fail(str(error))
     except (KombuError, AMQPError) as error:
-        _fail(f"{_named('broker', 'broker_url')} cannot be used: {error}")
+        _fail(f"{_named('broker', 'broker_url')} cannot be used: {_in_words(error)}")
     except RedisError as error:
         # The broker's own errors are wrapped by kombu; what is left comes from where the results are.
         _fail(f"{_named('result backend', 'result_backend')} cannot be used: {error}")
@@ -78,6 +82,13 @@ def _named(what: str, connection: str) -> str:
     """The server with its place, where one is known; the password is masked."""
     url: str | None = getattr(resolve_connections(get_worker_io_settings()), connection)
     return f"the {what} at {masked_url(url)}" if url else f"the {what}"
+
+
+def _in_words(error: Exception) -> str:
+    # Imported here: a command that works needs none of it.
+    from packages.infra.beat.trouble import sentence_of
+
+    return sentence_of(error)
 
 
 def _fail(text: str) -> NoReturn:

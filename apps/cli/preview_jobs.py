@@ -1,6 +1,7 @@
 """Which jobs a preview is of: those that the settings turn on, a choice among them, and their calendars."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -9,6 +10,8 @@ import typer
 
 from apps.cli.preview_settings import Known, told
 from packages.catalogue.jobs import JOBS, JobDefinition, enabled_jobs
+from packages.infra.calendars.errors import CalendarError
+from packages.infra.calendars.load import load_calendars
 from packages.infra.queue.beat_calendars import open_calendars
 from packages.scheduling.model import Job
 from packages.scheduling.sessions import SessionTable
@@ -75,6 +78,18 @@ def calendars_of(selected: Selected, *, now: datetime) -> Mapping[str, SessionTa
         return open_calendars(known.settings, selected.jobs, now=now).tables
     except SettingsError as error:
         raise told(error, known.given) from None
+
+
+def calendars_in_use(selected: Selected, markets: Collection[str], *, now: datetime) -> Mapping[str, SessionTable]:
+    """The calendars of markets that no policy names; one without a calendar, a misspelt one, say, is not in it."""
+    settings = selected.known.settings
+    overrides = settings.calendar_overrides_file
+    files = () if overrides is None else (overrides,)
+    tables: dict[str, SessionTable] = {}
+    for market in sorted(markets):
+        with suppress(CalendarError):
+            tables |= load_calendars([market], settings.minsy_var_dir / "calendars", now=now, overrides=files)
+    return tables
 
 
 def flags_off(settings: BeatSettings, *, names: Sequence[str], queues: Sequence[str]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""`minsy status`: processes, servers, beat, queues with their depth, pauses, and the last run of each job."""
+"""`minsy status`: processes, servers, beat's replicas, queues with their depth, pauses, the last run of each job."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import typer
 from celery import Celery
 
-from apps.cli.beat_status import beat_as_json, beat_rows, read_beat_status
+from apps.cli.beat_status import (
+    REPLICA_COLUMNS,
+    fact_rows,
+    lease_in_words,
+    read_replicas,
+    replica_cells,
+    replicas_as_json,
+)
+from apps.cli.broker_state import broker_trouble
 from apps.cli.control import current_pauses, pause_as_json
 from apps.cli.environment import embedded_services, load_celery_app
 from apps.cli.errors import EXIT_NOT_RUNNING
@@ -23,7 +31,8 @@ from packages.shared_settings import get_beat_settings, get_worker_io_settings
 from packages.shared_settings.common import CommonSettings
 
 if TYPE_CHECKING:
-    from packages.infra.beat.beat_status import BeatStatus
+    from packages.infra.beat.beat_status import Replicas
+    from packages.infra.beat.standing import Trouble
     from packages.scheduling.snapshot import Pause
 
 PING_TIMEOUT_S = 1.0
@@ -61,7 +70,7 @@ class JobRow:
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Show processes, beat, queues with their depth, pauses, and each job's last run. Exit code 3 without a broker.
+    """Show processes, the replicas of beat, queues, pauses, and each job's last run. Exit code 3 without a broker.
 
     On a terminal results are shortened; `--json` and a pipe have them whole.
     """
@@ -71,18 +80,28 @@ def status(*, as_json: AsJson = False) -> None:
     queues: list[QueueRow] = []
     jobs: list[JobRow] = []
     pauses: Sequence[Pause] = ()
-    beat: BeatStatus | None = None
+    beat: Replicas | None = None
+    trouble: Trouble | None = None
     if has_broker:
         celery_app = load_celery_app()
+        trouble = broker_trouble(celery_app)
         queues, jobs = _queues(celery_app), _jobs(celery_app)
-        pauses, beat = current_pauses(celery_app), read_beat_status(celery_app)
-        processes += _workers(celery_app)
+        pauses, beat = current_pauses(celery_app), read_replicas(celery_app)
+        if trouble is None:
+            # They answer through the broker, which must take the question.
+            processes += _workers(celery_app)
     if as_json:
         sections: Mapping[str, Sequence[Any]] = {"processes": processes, "queues": queues, "jobs": jobs}
         shown = {name: [asdict(row) for row in rows] for name, rows in sections.items()}
-        print_json(shown | {"pauses": [pause_as_json(pause) for pause in pauses], "beat": beat_as_json(beat)})
+        shown_beat = None if beat is None else replicas_as_json(beat)
+        print_json(
+            shown
+            | {"pauses": [pause_as_json(pause) for pause in pauses], "beat": shown_beat, "broker": {"trouble": trouble}}
+        )
     else:
         _print_processes(processes)
+        if trouble is not None:
+            _print_trouble(trouble)
         if has_broker:
             if beat is not None:
                 _print_beat(beat, now=datetime.now(UTC))
@@ -181,11 +200,27 @@ def _print_processes(processes: Sequence[ProcessRow]) -> None:
     )
 
 
-def _print_beat(beat: "BeatStatus", *, now: datetime) -> None:
-    ticked_at = to_datetime(beat.last_tick)
+def _print_trouble(trouble: "Trouble") -> None:
+    from packages.infra.beat.trouble import IN_WORDS
+
+    words = IN_WORDS[trouble]
+    typer.echo(f"\n{words[0].upper()}{words[1:]}.")
+
+
+def _print_beat(beat: "Replicas", *, now: datetime) -> None:
+    def at(instant: int) -> str:
+        moment = to_datetime(instant)
+        return age_in_words(now - moment) if is_terminal() else moment.replace(microsecond=0).isoformat()
+
     typer.echo()
-    at = age_in_words(now - ticked_at) if is_terminal() else ticked_at.replace(microsecond=0).isoformat()
-    print_table(["beat", "is"], beat_rows(beat, ticked=at))
+    if not beat.living:
+        typer.echo("No beat has said anything for a minute.")
+        return
+    print_table(REPLICA_COLUMNS, (replica_cells(status, beat, at=at) for status in beat.living))
+    typer.echo(lease_in_words(beat))
+    if rows := fact_rows(beat.living[0]):
+        typer.echo()
+        print_table(["beat", "is"], rows)
 
 
 def _print_queues(queues: Sequence[QueueRow]) -> None:

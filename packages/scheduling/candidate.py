@@ -1,7 +1,6 @@
 """A fire that is due and not decided."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from packages.scheduling.decision import BACKFILL, TRIGGER, Reason
 from packages.scheduling.model import Job
@@ -11,8 +10,7 @@ from packages.scheduling.model import Job
 ON_TIME_MS: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One fire, to be decided as of the instant `at`.
 
     `waited` is why it was open until now, None for a new one. `attempts` counts failed publishes. `forced`: whatever

@@ -5,40 +5,82 @@ objection never makes the result more permissive. A defer ends: at the candidate
 a sheddable one is dropped. Adding a gate is one file in `gates/` and one line in `GATES`.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from packages.scheduling.candidate import ON_TIME_MS, Candidate
-from packages.scheduling.decision import Decision, Opinion, Reason, Verdict
+from packages.scheduling.decision import SCHEDULE, Decision, Opinion, Reason, Verdict
 from packages.scheduling.gates import overlap, pause, trading_hours, windows
 from packages.scheduling.instants import NEVER_ENDS
-from packages.scheduling.policies import GateMode, OverlapMode
+from packages.scheduling.policies import GateMode, OverlapMode, Policies
 from packages.scheduling.snapshot import Snapshot
 
-Gate = Callable[[Candidate, Snapshot], Opinion | None]
+
+class Gate(Protocol):
+    """A module of `gates/`. Both functions are pure."""
+
+    @property
+    def NAME(self) -> str:  # noqa: N802  # a constant of the module
+        """What its opinions are signed with, and what operators know it by."""
+        ...
+
+    def may_speak(self, policies: Policies, snapshot: Snapshot) -> bool:
+        """False only if it has no opinion on any fire of any job with these policies under this snapshot."""
+        ...
+
+    def opinion(self, candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
+        """What it says of one fire; None for no opinion."""
+        ...
+
 
 # In the order in which a person would want to hear the reasons: of two equally strict opinions the first one is given
 # as the reason. An operator's word comes first, then what the calendar says, then what is going on.
-GATES: Final[tuple[Gate, ...]] = (pause.opinion, trading_hours.opinion, windows.opinion, overlap.opinion)
+GATES: Final[tuple[Gate, ...]] = (
+    pause,
+    trading_hours,
+    windows,
+    overlap,
+)
 
 # An operator who asks for a run means now: only a run that is not over holds it back.
 _HOLDS_A_REQUEST: Final = frozenset({overlap.NAME})
 _STRICTNESS: Final = {Verdict.SKIP: 2, Verdict.DEFER: 1, Verdict.FIRE: 0}
+# Looking a member up in its enumeration costs more than all else that is done for a fire that nothing holds back.
+_FIRE, _ON_TIME, _CAUGHT_UP = Verdict.FIRE, Reason.ON_TIME, Reason.CAUGHT_UP
+
+
+class Panel:
+    """The gates under one snapshot: each job is put only to those that may speak on it, which is found out once."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        # By identity, which is quicker than equality, and with the policies, so that the identity stays theirs.
+        self._asked: dict[int, tuple[Policies, tuple[Gate, ...]]] = {}
+
+    def decide(self, candidate: Candidate) -> Decision:
+        """The decision on `candidate`, with every opinion in it, also of gates that only observe."""
+        policies = candidate.job.policies
+        if (known := self._asked.get(id(policies))) is None:
+            gates = tuple(gate for gate in GATES if gate.may_speak(policies, self._snapshot))
+            known = self._asked[id(policies)] = policies, gates
+        if not known[1]:
+            return combine(candidate, ())
+        given = [opinion for gate in known[1] if (opinion := gate.opinion(candidate, self._snapshot)) is not None]
+        in_their_modes = (_in_its_mode(opinion, candidate, self._snapshot) for opinion in given)
+        opinions = tuple(opinion for opinion in in_their_modes if opinion.mode is not GateMode.OFF)
+        return combine(candidate, opinions, cancels=_cancelled(candidate, self._snapshot, opinions))
 
 
 def decide(candidate: Candidate, snapshot: Snapshot) -> Decision:
-    """The decision on `candidate` under `snapshot`, with every opinion in it, also of gates that only observe."""
-    given = [opinion for gate in GATES if (opinion := gate(candidate, snapshot)) is not None]
-    if not given:
-        return combine(candidate, ())
-    in_their_modes = (_in_its_mode(opinion, candidate, snapshot) for opinion in given)
-    opinions = tuple(opinion for opinion in in_their_modes if opinion.mode is not GateMode.OFF)
-    return combine(candidate, opinions, cancels=_cancelled(candidate, snapshot, opinions))
+    """`Panel.decide` on one candidate."""
+    return Panel(snapshot).decide(candidate)
 
 
 def combine(candidate: Candidate, opinions: tuple[Opinion, ...], *, cancels: tuple[str, ...] = ()) -> Decision:
     """The decision that opinions in their final modes make together. `cancels`: the runs that a fire would revoke."""
+    if not opinions and candidate.waited is None:
+        job, nominal, planned, origin, at = candidate[:5]
+        return Decision(job.name, nominal, planned, origin, at, _FIRE, _reason_to_fire(candidate))
     verdict, reason, until = Verdict.FIRE, _reason_to_fire(candidate), None
     if objections := [o for o in opinions if o.mode is GateMode.ENFORCE and o.verdict is not Verdict.FIRE]:
         strictest = max(objections, key=lambda opinion: _STRICTNESS[opinion.verdict])
@@ -73,11 +115,11 @@ def _in_its_mode(opinion: Opinion, candidate: Candidate, snapshot: Snapshot) -> 
 
 
 def _reason_to_fire(candidate: Candidate) -> Reason:
-    if candidate.is_asked_for or candidate.is_backfill:
+    if candidate.origin != SCHEDULE and (candidate.is_asked_for or candidate.is_backfill):
         return Reason.REQUESTED
     if candidate.waited is not None:
         return Reason.WAITED
-    return Reason.ON_TIME if candidate.at - candidate.planned <= ON_TIME_MS else Reason.CAUGHT_UP
+    return _ON_TIME if candidate.at - candidate.planned <= ON_TIME_MS else _CAUGHT_UP
 
 
 def _cancelled(candidate: Candidate, snapshot: Snapshot, opinions: tuple[Opinion, ...]) -> tuple[str, ...]:

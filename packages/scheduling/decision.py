@@ -6,7 +6,7 @@ docs/decisions.md.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from packages.scheduling.instants import NEVER_ENDS
 from packages.scheduling.policies import GateMode
@@ -47,6 +47,7 @@ class Reason(StrEnum):
     OUTSIDE_WINDOW = "outside_window"
     STILL_RUNNING = "still_running"
     PUBLISH_FAILED = "publish_failed"
+    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,7 @@ class Opinion:
             raise ValueError(f"gate {self.gate}: an opinion has `until` exactly when it defers")
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The verdict on one fire (job, nominal, origin) at the instant `at`, with every opinion behind it.
 
     A skip with `count` above 1 stands for that many nominals, from `first_nominal` to `nominal`, that were settled
@@ -89,7 +89,7 @@ class Decision:
     until: int | None = None
     opinions: tuple[Opinion, ...] = ()
     holds_until: int = NEVER_ENDS
-    count: int = 1
+    count: int = 1  # type: ignore[assignment]  # nobody asks how often a value is in it, which tuples can tell
     first_nominal: int | None = None
     cancels: tuple[str, ...] = ()
     arm: str | None = None

@@ -6,13 +6,13 @@ host slept, the loop stood still. Nothing is decided here by any gate.
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from packages.scheduling.candidate import ON_TIME_MS, Candidate, decided_at
 from packages.scheduling.decision import BACKFILL, Decision, Reason, Verdict
 from packages.scheduling.model import Job
-from packages.scheduling.planned import planned_of
+from packages.scheduling.planned import Upcoming, planned_of
 from packages.scheduling.policies import CatchUp, CatchUpMode
 from packages.scheduling.sessions import SessionTable
 from packages.scheduling.state import Backfill, JobState, OpenFire
@@ -26,8 +26,7 @@ _A_FEW: Final = 16
 MOST_COUNTED: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     """What is due of one job: fires to decide, and decisions on what is not made up for.
 
     `state` is that of the job with all of them taken out: its watermark is the last nominal that was due. `upcoming` is
@@ -40,6 +39,22 @@ class Due:
     upcoming: int | None
 
 
+def due_alone(job: Job, state: JobState, now: int, fire: Upcoming) -> Due | None:
+    """`due_of` in the ordinary case, in a fraction of its time; None in any other: nothing but `fire` is due, on time.
+
+    `fire` is what comes behind the watermark. It names the one behind it itself, if that is known.
+    """
+    nominal, planned, following = fire
+    if not planned <= now <= planned + ON_TIME_MS or state.open or state.backfills:
+        return None
+    if following is None:
+        following = job.trigger.next_after(nominal)
+    if following is not None and following <= now:
+        return None
+    candidate = Candidate(job, nominal, planned, state.origin, planned)
+    return Due((candidate,), (), state.settled_to(nominal), following)
+
+
 def due_of(job: Job, state: JobState, now: int, markets: Mapping[str, SessionTable]) -> Due:
     """All that is due of `job` at `now`, in the order of the planned instants."""
     found = _scheduled(job, state, now, markets)
@@ -50,7 +65,7 @@ def due_of(job: Job, state: JobState, now: int, markets: Mapping[str, SessionTab
         repeated, backfills = _backfilled(job, backfills, now)
         candidates = sorted([*waiting, *repeated, *candidates], key=lambda c: (c.planned, c.nominal))
     if (found.watermark, rest, backfills) != (state.watermark, state.open, state.backfills):
-        state = replace(state, watermark=found.watermark, open=rest, backfills=backfills)
+        state = state._replace(watermark=found.watermark, open=rest, backfills=backfills)
     return Due(tuple(candidates), found.missed, state, found.upcoming)
 
 

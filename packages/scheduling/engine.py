@@ -7,28 +7,26 @@ A job whose trigger or policy raises is contained: it is reported, put aside for
 go on. Not safe for several threads.
 """
 
-import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.decision import Decision
-from packages.scheduling.due import due_of
+from packages.scheduling.due import due_alone, due_of
 from packages.scheduling.instants import MINUTE_MS
 from packages.scheduling.model import Job
 from packages.scheduling.plan import Fire, TickPlan, plan_tick, publish_failed
-from packages.scheduling.planned import planned_of
 from packages.scheduling.policies import GateMode
 from packages.scheduling.requests import BackfillRequest, TriggerRequest, with_request
-from packages.scheduling.resume import after_clock_set_back, asked_again, taken_in
+from packages.scheduling.resume import after_clock_set_back, asked_again, published_again, taken_in
 from packages.scheduling.sessions import SessionTable
+from packages.scheduling.slot import Slot
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState
+from packages.scheduling.wake_index import WakeIndex
 
 QUARANTINE_MS: Final = MINUTE_MS
-# With so many more entries than jobs the index is cleared of those that are old.
-_OLD_ENTRIES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +52,15 @@ class Tick:
     more: bool = False
 
 
-@dataclass(slots=True)
-class _Slot:
-    job: Job
-    state: JobState
-    # When it is looked at next, as indexed.
-    wake: int | None = None
-    # Raised whenever the slot is indexed anew, so that what still lies in the heap is known to be old.
-    version: int = 0
-
-
 class Engine:
     """The scheduler's bookkeeping: add jobs, ask when to wake, tick."""
 
     def __init__(self, markets: Mapping[str, SessionTable] | None = None) -> None:
         self._markets: Mapping[str, SessionTable] = markets or {}
-        self._slots: dict[str, _Slot] = {}
-        self._heap: list[tuple[int, int, str]] = []
-        self._version = 0
+        self._slots: dict[str, Slot] = {}
+        # Those of which a fire waits.
+        self._waiting: dict[str, Slot] = {}
+        self._index: WakeIndex[Slot] = WakeIndex()
         self._gate_modes: Mapping[str, GateMode] = {}
 
     @property
@@ -82,7 +71,12 @@ class Engine:
     @property
     def indexed(self) -> int:
         """How many entries the index has, old ones included: for those who watch over memory."""
-        return len(self._heap)
+        return len(self._index)
+
+    @property
+    def open_fires(self) -> int:
+        """How many fires wait: by a gate, for a publish to be tried again, or asked for and not looked at yet."""
+        return sum(len(slot.state.open) for slot in self._waiting.values())
 
     def job(self, name: str) -> Job:
         """The job of this name; KeyError without one."""
@@ -107,24 +101,37 @@ class Engine:
         self._markets = markets
         for slot in self._slots.values():
             if slot.job.policies.shuts:
-                self._index(slot)
+                self._look_ahead(slot)
 
     def add(self, job: Job, state: JobState | None, now: int) -> JobState:
         """Take a job in, in place of one of the same name; returns the state with which it begins (see `taken_in`)."""
         state = taken_in(job, state, now)
-        slot = self._slots[job.name] = _Slot(job, state)
-        self._index(slot)
+        self.remove(job.name)
+        slot = self._slots[job.name] = Slot(job, state)
+        self._keep(slot, state)
+        self._look_ahead(slot)
         return state
+
+    def put_state(self, name: str, state: JobState, now: int) -> JobState:
+        """Have the job of this name go on with what another engine left; KeyError without one.
+
+        Returns the state with which it begins, as `add` does.
+        """
+        slot = self._slots[name]
+        self._keep(slot, taken_in(slot.job, state, now, description=slot.state.trigger))
+        self._look_ahead(slot)
+        return slot.state
 
     def remove(self, name: str) -> None:
         """Forget a job; nothing if there is none."""
-        self._slots.pop(name, None)
+        slot = self._slots.pop(name, None)
+        if slot is not None:
+            self._waiting.pop(name, None)
+            self._index.put(slot, None)
 
     def next_wake(self) -> int | None:
         """The earliest instant at which there is something to decide; None while there is no such instant."""
-        while self._heap and not self._is_current(self._heap[0]):
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        return self._index.next_wake()
 
     def tick(self, snapshot: Snapshot, now: int, *, limit: int = 1_000) -> Tick:
         """Decide what is due at `now`, for at most `limit` jobs, the longest due first."""
@@ -133,26 +140,29 @@ class Engine:
         candidates: list[Candidate] = []
         missed: list[Decision] = []
         states: dict[str, JobState] = {}
-        upcoming: dict[str, int | None] = {}
+        looked_at: list[Slot] = []
+        upcoming: list[int | None] = []
         failures: list[Failure] = []
-        while len(states) + len(failures) < limit and (wake := self.next_wake()) is not None and wake <= now:
-            slot = self._slots[heapq.heappop(self._heap)[2]]
+        for slot in self._index.take(now, limit):
+            job, state = slot.job, slot.state
             try:
-                due = due_of(slot.job, slot.state, now, self._markets)
+                due = due_alone(job, state, now, slot.upcoming) or due_of(job, state, now, self._markets)
             except Exception as error:  # noqa: BLE001  # the loop boundary: one job must not stop the others
                 failures.append(self._put_aside(slot, error, now))
                 continue
             candidates += due.candidates
             missed += due.missed
-            states[slot.job.name], upcoming[slot.job.name] = due.state, due.upcoming
-        plan, decided = self._plan(states, snapshot, candidates, failures, now)
+            states[job.name] = due.state
+            looked_at.append(slot)
+            upcoming.append(due.upcoming)
+        plan, states = self._plan(states, snapshot, candidates, failures, now)
         for failure in failures:
             states.pop(failure.job, None)
-        states |= decided
-        for name, state in states.items():
-            slot = self._slots[name]
-            slot.state = state
-            self._index_before(slot, upcoming[name])
+        for slot, nominal in zip(looked_at, upcoming, strict=True):
+            after = states.get(slot.job.name)
+            if after is not None:
+                self._keep(slot, after)
+                self._look_from(slot, nominal)
         wake = self.next_wake()
         return Tick(
             fires=plan.fires,
@@ -165,12 +175,25 @@ class Engine:
     def publish_failed(self, fire: Fire, now: int) -> JobState:
         """Keep a fire that could not be published, to be tried again; returns the job's state."""
         slot = self._slots[fire.job.name]
-        slot.state = publish_failed(slot.state, fire, now)
+        self._keep(slot, publish_failed(slot.state, fire, now))
         retry_at = slot.state.open[-1].retry_at
         # Nothing else of the job has changed; it may have thousands that wait.
         if slot.wake is None or retry_at < slot.wake:
-            self._index_at(slot, retry_at)
+            self._index.put(slot, retry_at)
         return slot.state
+
+    def retry_now(self, now: int) -> dict[str, JobState]:
+        """Have every fire that could not be published due at `now`: the broker is back.
+
+        Returns the states that changed.
+        """
+        changed: dict[str, JobState] = {}
+        for name, slot in self._waiting.items():
+            state = published_again(slot.state, now)
+            if state is not slot.state:
+                slot.state = changed[name] = state
+                self._index.put(slot, now if slot.wake is None else min(now, slot.wake))
+        return changed
 
     def take(self, requests: Iterable[TriggerRequest | BackfillRequest], now: int) -> dict[str, JobState]:
         """Take over what an operator asks for; one that was taken before, or names no job, changes nothing.
@@ -183,8 +206,9 @@ class Engine:
             state = with_request(slot.state, request, now) if slot is not None else None
             if slot is None or state is None or state is slot.state:
                 continue
-            slot.state = changed[request.job] = state
-            self._index(slot)
+            changed[request.job] = state
+            self._keep(slot, state)
+            self._look_ahead(slot)
         return changed
 
     def clock_set_back(self, now: int) -> dict[str, JobState]:
@@ -194,19 +218,18 @@ class Engine:
         """
         changed: dict[str, JobState] = {}
         for name, slot in self._slots.items():
-            state = after_clock_set_back(slot.state, now)
+            state = after_clock_set_back(slot.job.trigger, slot.state, now)
             if state is not slot.state:
                 slot.state = changed[name] = state
-            self._index(slot)
+            self._look_ahead(slot)
         return changed
 
     def _ask_again(self, gate_modes: Mapping[str, GateMode], now: int) -> None:
         """What waits by a gate on which an operator has said something else need not wait any longer."""
         self._gate_modes = dict(gate_modes)
-        for slot in self._slots.values():
-            if slot.state.open:
-                slot.state = asked_again(slot.state, now)
-                self._index(slot)
+        for slot in self._waiting.values():
+            slot.state = asked_again(slot.state, now)
+            self._look_ahead(slot)
 
     def _plan(
         self,
@@ -232,53 +255,31 @@ class Engine:
                     sound += own
             return plan_tick(states, snapshot, sound)
 
-    def _put_aside(self, slot: _Slot, error: Exception, now: int) -> Failure:
-        self._index_at(slot, now + QUARANTINE_MS)
+    def _put_aside(self, slot: Slot, error: Exception, now: int) -> Failure:
+        self._index.put(slot, now + QUARANTINE_MS)
         return Failure(slot.job.name, error, now + QUARANTINE_MS)
 
-    def _index(self, slot: _Slot) -> None:
+    def _keep(self, slot: Slot, state: JobState) -> None:
+        slot.state = state
+        if state.open:
+            self._waiting[slot.job.name] = slot
+        elif self._waiting:
+            self._waiting.pop(slot.job.name, None)
+
+    def _look_ahead(self, slot: Slot) -> None:
+        """Index the slot anew."""
         try:
-            upcoming = slot.job.trigger.next_after(slot.state.watermark)
+            wake = slot.look_ahead(self._markets)
         except Exception:  # noqa: BLE001  # the next tick raises it again, contains and reports it
-            self._index_at(slot, slot.state.watermark)
-        else:
-            self._index_before(slot, upcoming)
-
-    def _index_before(self, slot: _Slot, upcoming: int | None) -> None:
-        """`upcoming` is the nominal behind the watermark."""
-        try:
-            wake = wake_at(slot.job, slot.state, upcoming, self._markets)
-        except Exception:  # noqa: BLE001  # as above
+            slot.forget()
             wake = slot.state.watermark
-        self._index_at(slot, wake)
+        self._index.put(slot, wake)
 
-    def _index_at(self, slot: _Slot, wake: int | None) -> None:
-        self._version += 1
-        slot.version, slot.wake = self._version, wake
-        if wake is None:
-            return
-        heapq.heappush(self._heap, (wake, self._version, slot.job.name))
-        if len(self._heap) > 2 * len(self._slots) + _OLD_ENTRIES:
-            self._heap = [entry for entry in self._heap if self._is_current(entry)]
-            heapq.heapify(self._heap)
-
-    def _is_current(self, indexed: tuple[int, int, str]) -> bool:
-        slot = self._slots.get(indexed[2])
-        return slot is not None and slot.version == indexed[1]
-
-
-def wake_of(job: Job, state: JobState, markets: Mapping[str, SessionTable]) -> int | None:
-    """When something of `job` is due next; None if nothing ever is."""
-    return wake_at(job, state, job.trigger.next_after(state.watermark), markets)
-
-
-def wake_at(job: Job, state: JobState, upcoming: int | None, markets: Mapping[str, SessionTable]) -> int | None:
-    """`wake_of` a job of which the nominal behind the watermark is known."""
-    wake = None
-    if upcoming is not None:
-        following = job.trigger.next_after(upcoming) if job.policies.jitter_ms else None
-        wake = planned_of(job, upcoming, following, markets)
-    if not (state.open or state.backfills):
-        return wake
-    wakes = [*(fire.retry_at for fire in state.open), *(backfill.next_at for backfill in state.backfills)]
-    return min(wakes if wake is None else (wake, *wakes))
+    def _look_from(self, slot: Slot, nominal: int | None) -> None:
+        """`_look_ahead` when the nominal behind the watermark is known."""
+        try:
+            wake = slot.look_from(nominal, self._markets)
+        except Exception:  # noqa: BLE001  # as above
+            slot.forget()
+            wake = slot.state.watermark
+        self._index.put(slot, wake)

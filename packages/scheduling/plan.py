@@ -5,10 +5,11 @@ same plan in any process.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from packages.scheduling.candidate import Candidate
-from packages.scheduling.decide import decide
+from packages.scheduling.decide import Panel
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.model import Job
 from packages.scheduling.snapshot import Snapshot
@@ -24,9 +25,11 @@ from packages.scheduling.waiting import (
     superseded_by,
 )
 
+# Looking a member up in its enumeration is slow, and this is done for every fire.
+_FIRE, _DEFER, _SKIP = Verdict.FIRE, Verdict.DEFER, Verdict.SKIP
 
-@dataclass(frozen=True, slots=True)
-class Fire:
+
+class Fire(NamedTuple):
     """A fire to publish, with the decision behind it.
 
     `attempts` counts publishes of it that failed before. `since` is from when on its wait is counted, None for its own
@@ -53,38 +56,38 @@ def plan_tick(
 ) -> tuple[TickPlan, dict[str, JobState]]:
     """Decide `candidates` in the order of their planned instants.
 
-    `state` has the state of each job of them, without the fires that the candidates are. The result has the new state
-    of each of these jobs, as it is when every fire has been published; `publish_failed` takes one of them back.
+    `state` has the state of each job of them, without the fires that the candidates are. The result is `state` with the
+    new states of these jobs, as they are when every fire has been published; `publish_failed` takes one of them back.
     """
-    states = {candidate.job.name: state[candidate.job.name] for candidate in candidates}
+    states = dict(state)
+    panel = Panel(snapshot)
     ahead: dict[str, int] = {}
     decisions: list[Decision] = []
     fires: list[Fire] = []
     for candidate in sorted(set_aside(candidates, states), key=_in_order):
-        job, before = candidate.job, ahead.get(candidate.job.name, 0)
-        decision = decide(replace(candidate, ahead=before) if before else candidate, snapshot)
-        job_state = states[job.name]
+        job = candidate.job
+        name = job.name
+        before, job_state = ahead.get(name, 0), states[name]
+        decision = panel.decide(candidate._replace(ahead=before) if before else candidate)
+        verdict = decision.verdict
         ended: list[OpenFire] = []
-        if job_state.open and decision.verdict is not Verdict.SKIP and is_scheduled(decision.origin):
+        if job_state.open and verdict is not _SKIP and is_scheduled(decision.origin):
             ended, job_state = superseded(job, job_state, decision)
             decisions += superseded_by(decision, ended)
-        match decision.verdict:
-            case Verdict.FIRE:
-                fires.append(Fire(job, decision, candidate.attempts, candidate.since, candidate.forced))
-                ahead[job.name] = before + 1
-                job_state = replace(job_state, fired=job_state.fired + 1)
-            case Verdict.DEFER:
-                waits_since = candidate.planned if candidate.since is None else candidate.since
-                since = min((waits_since, *(fire.since for fire in ended)))
-                decision = ending_in_time(decision, job, since)
-                job_state = replace(job_state, open=(*job_state.open, kept_open(candidate, decision, since)))
-            case Verdict.SKIP:
-                pass
+        if verdict is _FIRE:
+            fires.append(Fire(job, decision, candidate.attempts, candidate.since, candidate.forced))
+            ahead[name] = before + 1
+            job_state = job_state.with_a_fire()
+        elif verdict is _DEFER:
+            waits_since = candidate.planned if candidate.since is None else candidate.since
+            since = min((waits_since, *(fire.since for fire in ended)))
+            decision = ending_in_time(decision, job, since)
+            job_state = job_state._replace(open=(*job_state.open, kept_open(candidate, decision, since)))
         decisions.append(decision)
         if job_state.open:
             ended, job_state = beyond_limit(job, job_state)
             decisions += superseded_by(decision, ended)
-        states[job.name] = job_state
+        states[name] = job_state
     return TickPlan(tuple(fires), tuple(decisions)), states
 
 
@@ -108,8 +111,9 @@ def publish_failed(state: JobState, fire: Fire, now: int) -> JobState:
         forced=fire.forced,
     )
     # A state of which the job began anew meanwhile has not counted it.
-    return replace(state, open=(*state.open, kept), fired=max(0, state.fired - 1))
+    return state._replace(open=(*state.open, kept), fired=max(0, state.fired - 1))
 
 
 def _in_order(candidate: Candidate) -> tuple[int, int, str, str]:
-    return candidate.planned, candidate.nominal, candidate.job.name, candidate.origin
+    job, nominal, planned, origin = candidate[:4]
+    return planned, nominal, job.name, origin

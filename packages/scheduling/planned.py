@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Markets = Mapping[str, SessionTable]
+# The nominal behind a watermark, when it is planned, and the nominal behind it: None also while that is not known.
+Upcoming = tuple[int, int, int | None]
+
+
+def upcoming_of(job: Job, nominal: int, markets: Markets) -> Upcoming:
+    """What there is to know of `nominal`, the one behind the watermark of `job`, to tell when it is due."""
+    if not job.policies.jitter_ms:
+        return nominal, nominal, None
+    following = job.trigger.next_after(nominal)
+    return nominal, planned_of(job, nominal, following, markets), following
 
 
 def planned_of(job: Job, nominal: int, following: int | None, markets: Markets) -> int:

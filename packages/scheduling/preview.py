@@ -13,13 +13,13 @@ from packages.scheduling.candidate import Candidate
 from packages.scheduling.decide import decide
 from packages.scheduling.decision import Decision, Verdict
 from packages.scheduling.due import due_of
-from packages.scheduling.engine import wake_of
 from packages.scheduling.instants import DAY_MS
 from packages.scheduling.model import Job
 from packages.scheduling.plan import plan_tick
 from packages.scheduling.planned import planned_of_many
 from packages.scheduling.policies import Windows
 from packages.scheduling.preview_columns import Preview, Rows
+from packages.scheduling.slot import wake_of
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState, OpenFire
 from packages.scheduling.triggers.base import Trigger
@@ -131,7 +131,7 @@ class _Walker:
                 watermark, is_over = self._stride(index, job, state, begin=begin)
                 if is_over:
                     return
-                state = replace(state, watermark=watermark)
+                state = state._replace(watermark=watermark)
             wake = wake_of(job, state, self._snapshot.markets)
             if wake is None or wake >= self._end:
                 break

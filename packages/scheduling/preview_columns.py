@@ -4,7 +4,7 @@ Nothing is decided here.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from packages.scheduling.decision import Decision
@@ -46,7 +46,7 @@ class Preview:
         """The rows as decisions, lazily."""
         columns = (self.job, self.nominal, self.planned, self.at, self.kind)
         for job, nominal, planned, at, kind in zip(*(column.tolist() for column in columns), strict=True):
-            yield replace(self.kinds[kind], job=self.jobs[job].name, nominal=nominal, planned=planned, at=at)
+            yield self.kinds[kind]._replace(job=self.jobs[job].name, nominal=nominal, planned=planned, at=at)
 
 
 class Rows:

@@ -1,6 +1,6 @@
 """What an operator asks for, and how it becomes part of a job's state."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from packages.scheduling.decision import TRIGGER, Reason
@@ -64,10 +64,10 @@ def with_request(state: JobState, request: TriggerRequest | BackfillRequest, now
                 since=now,
                 forced=request.forced,
             )
-            return replace(state, open=(*state.open, fire), taken=taken)
+            return state._replace(open=(*state.open, fire), taken=taken)
         case BackfillRequest():
             end = min(request.end, now)
             backfill = Backfill(
                 id=request.id, cursor=request.start - 1, end=end, every_ms=request.every_ms, next_at=now
             )
-            return replace(state, backfills=(*state.backfills, backfill), taken=taken)
+            return state._replace(backfills=(*state.backfills, backfill), taken=taken)

@@ -1,6 +1,7 @@
 """What the engine remembers of a job between two ticks. Values; where they are kept is not decided here."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from packages.scheduling.decision import CLOCK, SCHEDULE, Reason
 
@@ -34,8 +35,7 @@ class Backfill:
     next_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class JobState:
+class JobState(NamedTuple):
     """Every nominal up to `watermark` is settled, but for the open fires.
 
     `trigger` is the description of the trigger that the watermark belongs to. `clock` counts how often the wall clock
@@ -55,3 +55,13 @@ class JobState:
     def origin(self) -> str:
         """The origin of this job's scheduled fires."""
         return f"{CLOCK}{self.clock}" if self.clock else SCHEDULE
+
+    def settled_to(self, watermark: int) -> "JobState":
+        """The same with another watermark."""
+        _, trigger, waiting, backfills, clock, fired, taken = self
+        return JobState(watermark, trigger, waiting, backfills, clock, fired, taken)
+
+    def with_a_fire(self) -> "JobState":
+        """The same with one more fire published."""
+        watermark, trigger, waiting, backfills, clock, fired, taken = self
+        return JobState(watermark, trigger, waiting, backfills, clock, fired + 1, taken)

@@ -55,7 +55,7 @@ def set_aside(candidates: Iterable[Candidate], states: dict[str, JobState]) -> l
             continue
         fire = _open(candidate, candidate.waited)
         if _is_replaceable(candidate.job, fire):
-            states[name] = replace(states[name], open=(*states[name].open, fire))
+            states[name] = states[name]._replace(open=(*states[name].open, fire))
         else:
             kept.append(candidate)
     return kept
@@ -103,14 +103,14 @@ def ending_in_time(decision: Decision, job: Job, since: int) -> Decision:
     if decision.until is None:
         return decision
     until = max(min(decision.until, since + job.policies.stale_after_ms), decision.at + 1)
-    return decision if until == decision.until else replace(decision, until=until)
+    return decision if until == decision.until else decision._replace(until=until)
 
 
 def _without(state: JobState, ended: list[OpenFire]) -> tuple[list[OpenFire], JobState]:
     if not ended:
         return ended, state
     gone = {(fire.nominal, fire.origin) for fire in ended}
-    return ended, replace(state, open=tuple(f for f in state.open if (f.nominal, f.origin) not in gone))
+    return ended, state._replace(open=tuple(f for f in state.open if (f.nominal, f.origin) not in gone))
 
 
 def _open(candidate: Candidate, reason: Reason) -> OpenFire:

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from packages.shared_settings.common import CommonSettings
 from packages.shared_settings.fields import (
+    BindAddress,
     Flag,
     GateMode,
     Hour,
@@ -13,6 +14,8 @@ from packages.shared_settings.fields import (
     Margin,
     Markets,
     Minute,
+    Port,
+    RedisUrl,
     UnknownDates,
 )
 from packages.shared_settings.policies import AS_IN_CATALOGUE, Policy
@@ -61,3 +64,10 @@ class BeatSettings(CommonSettings):
     trading_hours_margin_after_minutes: Margin = 15
     trading_hours_unknown_dates: UnknownDates = "fail_open"
     calendar_overrides_file: InputFile = None
+
+    # What beat keeps, where the broker is no Redis.
+    beat_state_url: RedisUrl = None
+
+    # Probes and metrics; a second replica on one machine needs another port.
+    beat_health_host: BindAddress = "127.0.0.1"
+    beat_health_port: Port = 9810

@@ -51,6 +51,11 @@ def _absolute(path: Path) -> Path:
     return path if path.is_absolute() else ROOT / path
 
 
+def _port(value: object) -> object:
+    """None for `off`, so that a port can be turned off where a layer below has set it."""
+    return None if isinstance(value, str) and value.strip().lower() == "off" else value
+
+
 def _existing_file(path: Path | None) -> Path | None:
     absolute = None if path is None else _absolute(path)
     if absolute is not None and not absolute.is_file():
@@ -90,6 +95,12 @@ BasisPoints = Annotated[int, Field(ge=0, le=1000, description="hundredths of a p
 Flag = Annotated[bool, Field(description="true or false")]
 Margin = Annotated[int, Field(ge=0, le=1440, description="a whole number of minutes from 0 to 1440")]
 GateMode = Annotated[Literal["off", "observe", "enforce"], Field(description="off, observe or enforce")]
+Port = Annotated[
+    Annotated[int, Field(ge=0, le=65_535)] | None,
+    BeforeValidator(_port),
+    Field(description="a port from 1 to 65535, 0 for any free one, or off"),
+]
+BindAddress = Annotated[str, Field(min_length=1, max_length=255, description="an address of this machine")]
 UnknownDates = Annotated[Literal["fail_open", "fail_closed"], Field(description="fail_open or fail_closed")]
 Markets = Annotated[
     tuple[str, ...],

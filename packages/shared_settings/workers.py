@@ -6,7 +6,15 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, SecretStr, model_validator
 
 from packages.shared_settings.common import CommonSettings
-from packages.shared_settings.fields import Count, Directory, Flag, IntervalMinutes, IntervalSeconds
+from packages.shared_settings.fields import (
+    BindAddress,
+    Count,
+    Directory,
+    Flag,
+    IntervalMinutes,
+    IntervalSeconds,
+    Port,
+)
 
 # The channel that the platform itself writes to.
 EMAIL = "email"
@@ -21,6 +29,9 @@ class WorkerCpuSettings(CommonSettings):
 
     worker_cpu_concurrency: Concurrency = 1
     worker_cpu_max_tasks_per_child: Count = 1
+    # How late it begins what beat published, for Prometheus.
+    worker_cpu_metrics_host: BindAddress = "127.0.0.1"
+    worker_cpu_metrics_port: Port = None
     backtest_initial_cash: Annotated[int, Field(ge=1, le=10**12, description="a whole amount from 1 to 10^12")] = (
         100_000
     )
@@ -33,6 +44,9 @@ class WorkerIoSettings(CommonSettings):
 
     worker_io_concurrency: Concurrency = 4
     worker_io_max_tasks_per_child: Count = 500
+    # How late it begins what beat published, for Prometheus.
+    worker_io_metrics_host: BindAddress = "127.0.0.1"
+    worker_io_metrics_port: Port = None
 
     postgres_backup_directory: Directory = Field(default_factory=lambda data: data["minsy_var_dir"] / "backups")
     postgres_backup_retention_count: Annotated[

@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 
 
 class Freezable:
-    """Passes bytes on between its own port and a server's, unless `is_frozen`. Then it counts what it swallows."""
+    """Passes bytes on between its own port and a server's, unless `is_frozen`.
+
+    Then `swallowed` counts the connections on which somebody has asked for something: each is waited for once.
+    """
 
     def __init__(self, url: str) -> None:
         found = urlsplit(url)
@@ -17,9 +20,13 @@ class Freezable:
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
         self.is_frozen = False
-        self.swallowed = 0
+        self._swallowing: set[socket.socket] = set()
         own_port = self._listener.getsockname()[1]
         self.url = found._replace(netloc=f"{found.netloc.rpartition(':')[0]}:{own_port}").geturl()
+
+    @property
+    def swallowed(self) -> int:
+        return len(self._swallowing)
 
     def start(self) -> None:
         """Begin."""
@@ -59,7 +66,7 @@ class Freezable:
                     target.shutdown(socket.SHUT_WR)
                     return
                 if self.is_frozen:
-                    self.swallowed += 1
+                    self._swallowing.add(source)
                 else:
                     target.sendall(data)
             except OSError:

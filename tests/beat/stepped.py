@@ -97,9 +97,15 @@ def settle(scheduler: AdaptiveScheduler) -> float:
 
 def run_until(scheduler: AdaptiveScheduler, clock: Clock, end: datetime) -> None:
     """Tick at every instant at which the scheduler has something to do, up to `end` inclusive."""
-    settle(scheduler)
+    delay_s = settle(scheduler)
     while clock.now < end:
         assert scheduler._loop is not None
         wake = scheduler._loop.next_wake()
-        clock.to(min(end, to_datetime(max(wake, to_instant(clock.now) + 1))) if wake is not None else end)
-        settle(scheduler)
+        if wake is None:
+            clock.to(end)
+        elif wake > to_instant(clock.now):
+            clock.to(min(end, to_datetime(wake)))
+        else:
+            # It is overdue: the broker takes nothing.
+            clock.to(min(end, clock.now + timedelta(seconds=delay_s)))
+        delay_s = settle(scheduler)

@@ -1,22 +1,34 @@
-"""What beat says of itself: written now and then, and read as it was written."""
+"""What the replicas of beat say of themselves: written now and then, and read as it was written."""
 
+import json
 import logging
 from array import array
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import redis
 from celery.schedules import BaseSchedule, schedstate
 
-from packages.infra.beat.beat_status import WRITTEN_EVERY, BeatStatus, BeatStatusStore
-from packages.infra.beat.decision_sink import MemoryDecisions
+from packages.infra.beat.beat_status import (
+    LONGEST_TOLD,
+    MOST_TOLD,
+    SILENT_AFTER,
+    WRITTEN_EVERY,
+    BeatStatus,
+    BeatStatusStore,
+    Replicas,
+    _text_of,
+)
 from packages.infra.beat.job_schedule import JobSchedule
 from packages.infra.beat.readings import NoReadings, Request
+from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.beat.state_store import MemoryStateStore
-from packages.infra.beat.wiring import Opened
+from packages.infra.beat.wiring import opened_with
+from packages.infra.ledger.ledger import MemoryLedger
 from packages.infra.queue.broker_redis import BrokerRedis
-from packages.scheduling.instants import DAY_MS, HOUR_MS, to_instant
+from packages.scheduling.instants import DAY_MS, HOUR_MS, to_instant, to_ms
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode, Policies, TradingHours
 from packages.scheduling.sessions import SessionTable
@@ -25,32 +37,107 @@ from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.beat.stepped import NOON, Clock, Recorder, make_app, recorder, run_until
 
 NOW = to_instant(NOON)
-STATUS = BeatStatus(NOW, 3, {"job": "ValueError: no"}, {"XNYS": 364})
 
 
 def redis_at(url: str) -> BrokerRedis:
     return BrokerRedis(redis.Redis.from_url(url), "app", channel=None)
 
 
-def test_it_is_read_as_it_was_written(redis_url: str) -> None:
+def server_now(url: str) -> int:
+    seconds, microseconds = redis_at(url).client.time()
+    return int(seconds * 1_000 + microseconds // 1_000)
+
+
+def status_of(replica: str, now: int) -> BeatStatus:
+    return BeatStatus(
+        replica=replica,
+        standing=Standing.FOLLOWING,
+        term=3,
+        since=now - 1_000,
+        last_tick=now,
+        jobs=3,
+        clock_distance_ms=-12,
+        trouble=Trouble.FULL,
+        quarantined={"job": "ValueError: no"},
+        put_aside=1,
+        days_left={"XNYS": 364},
+        version="a1",
+    )
+
+
+def test_each_replica_is_read_as_it_was_written_and_the_leader_first(redis_url: str) -> None:
     store = BeatStatusStore(redis_at(redis_url))
-    assert store.read() is None
-    store.write(STATUS)
-    assert store.read() == STATUS
-    store.write(BeatStatus(NOW + 1, 0))
-    assert store.read() == BeatStatus(NOW + 1, 0)
+    assert store.read() == Replicas()
+    now = server_now(redis_url)
+    second = replace(status_of("a:1", now), clock_distance_ms=None, trouble=None, quarantined={}, put_aside=0)
+    leader = replace(status_of("b:2", now), standing=Standing.LEADING)
+    store.write(replace(leader, jobs=99))
+    store.write(second)
+    store.write(leader)
+    assert store.read() == Replicas(None, (leader, second))
+    # One that died as the leader has said so last.
+    redis_at(redis_url).client.set("app:beat:lease", "a:1:4")
+    assert store.read().living == (second, leader)
 
 
 @pytest.mark.parametrize(
-    "field",
-    [{"v": "2"}, {"last_tick": "x"}, {"last_tick": "-1"}, {"days_left": "[]"}, {"quarantined": "{"}, {"jobs": b"\xff"}],
+    ("held", "holder"),
+    [("host:12:ab:7", ("host:12:ab", 7)), ("somebody", None), (":7", None), ("x:y", None), (b"\xff:2", ("\ufffd", 2))],
 )
-def test_what_is_not_of_this_form_is_not_known(redis_url: str, field: dict[str, str | bytes]) -> None:
+def test_it_is_known_who_holds_the_lease(redis_url: str, held: str | bytes, holder: tuple[str, int] | None) -> None:
     broker = redis_at(redis_url)
-    store = BeatStatusStore(broker)
-    store.write(STATUS)
-    broker.client.hset("app:beat:status", mapping=field)
-    assert store.read() is None
+    broker.client.set("app:beat:lease", held, px=60_000)
+    found = BeatStatusStore(broker).read().holder
+    assert (None if found is None else (found.replica, found.term)) == holder
+    assert found is None or 0 < found.ends_in_ms <= 60_000
+
+
+def test_whoever_says_nothing_for_a_minute_is_no_more(redis_url: str) -> None:
+    broker = redis_at(redis_url)
+    store, now = BeatStatusStore(broker), server_now(redis_url)
+    gone = replace(status_of("gone", now), last_tick=now - to_ms(SILENT_AFTER) - 13)
+    # Their clocks are an hour off, and they live.
+    ahead = replace(status_of("ahead", now + HOUR_MS), clock_distance_ms=HOUR_MS)
+    behind = replace(status_of("behind", now - HOUR_MS), clock_distance_ms=-HOUR_MS)
+    for status in (ahead, gone, behind):
+        broker.client.hset("app:beat:replicas", status.replica, _text_of(status))
+    assert [status.replica for status in store.read().living] == ["ahead", "behind"]
+    store.write(ahead)
+    assert set(broker.client.hkeys("app:beat:replicas")) == {b"ahead", b"behind"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"v": 1},
+        {"last_tick": "x"},
+        {"last_tick": -1},
+        {"days_left": []},
+        {"quarantined": 1},
+        {"jobs": None},
+        {"standing": "sitting"},
+        {"trouble": "none"},
+        {"since": 10**30},
+    ],
+)
+def test_what_is_not_of_this_form_is_left_out_and_dropped(redis_url: str, change: dict[str, object]) -> None:
+    broker = redis_at(redis_url)
+    store, now = BeatStatusStore(broker), server_now(redis_url)
+    values = json.loads(_text_of(status_of("odd", now)))
+    broker.client.hset("app:beat:replicas", "odd", json.dumps(values | change))
+    broker.client.hset("app:beat:replicas", "none", b"\xff")
+    assert store.read().living == ()
+    store.write(status_of("good", now))
+    assert broker.client.hkeys("app:beat:replicas") == [b"good"]
+
+
+def test_very_many_troubles_are_told_in_short(redis_url: str) -> None:
+    store, now = BeatStatusStore(redis_at(redis_url)), server_now(redis_url)
+    store.write(replace(status_of("a", now), quarantined={f"job{n:03}": "x" * 1000 for n in range(500)}, put_aside=0))
+    [told] = store.read().living
+    assert list(told.quarantined) == [f"job{n:03}" for n in range(MOST_TOLD)]
+    assert set(told.quarantined.values()) == {"x" * LONGEST_TOLD}
+    assert told.put_aside == 500
 
 
 class Broken(BaseSchedule):
@@ -89,7 +176,9 @@ def observing(board: Board, *, mode: GateMode) -> tuple[Recorder, Clock]:
     clock = Clock()
     whole = {"job": {"task": "t", "schedule": JobSchedule(job)}, "bad": {"task": "t", "schedule": Broken()}}
     scheduler = recorder(make_app(whole), clock)
-    scheduler.open_for = lambda _: Opened(MemoryStateStore(), MemoryDecisions(), ClosedMarket(), None, board)
+    scheduler.open_for = lambda host: opened_with(
+        host, store=MemoryStateStore(), ledger=MemoryLedger(), readings=ClosedMarket(), status=board
+    )
     return scheduler, clock
 
 
@@ -100,7 +189,13 @@ def test_beat_says_how_it_is_now_and_then() -> None:
     scheduler.close()
     steps = [later.last_tick - earlier.last_tick for earlier, later in zip(board.said, board.said[1:], strict=False)]
     assert steps == [WRITTEN_EVERY / timedelta(milliseconds=1)] * 3
-    assert board.said[-1] == BeatStatus(to_instant(clock.now), 2, {"bad": "RuntimeError: not today"}, {"XNYS": 9})
+    said = board.said[-1]
+    assert (said.last_tick, said.jobs) == (to_instant(clock.now), 2)
+    assert (dict(said.quarantined), said.put_aside) == ({"bad": "RuntimeError: not today"}, 1)
+    assert said.days_left == {"XNYS": 9}
+    assert (said.standing, said.term, said.trouble) == (Standing.LEADING, 1, None)
+    assert {each.since for each in board.said} == {NOW}
+    assert {each.replica for each in board.said} == {said.replica}
 
 
 @pytest.mark.parametrize(

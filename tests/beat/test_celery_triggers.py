@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from celery import Celery
@@ -300,3 +300,30 @@ def test_a_polled_job_cannot_be_foreseen() -> None:
     assert seen.describe() == what.describe()
     assert (seen.next_after(AT - 1), seen.next_after(AT)) == (AT, None)
     assert [list(chunk) for chunk in seen.between(AT - 1, AT)] == [[AT]]
+
+
+def in_a_zone_without_a_name(when: crontab) -> crontab:
+    """So that it is asked and not read."""
+    vars(when)["tz"] = timezone(timedelta(hours=5))
+    return when
+
+
+@pytest.mark.parametrize(
+    ("when", "repeats"),
+    [
+        (schedule(timedelta(minutes=5)), True),
+        (schedule(timedelta(minutes=5), relative=True), True),
+        (schedule(timedelta(microseconds=333_333)), True),
+        (crontab(minute="30"), True),
+        (crontab(minute="30", hour="9"), False),
+        (in_a_zone_without_a_name(crontab(minute="30")), True),
+        (in_a_zone_without_a_name(crontab(minute="30", hour="9")), False),
+        (solar("sunset", 51.5, 0.0), False),
+    ],
+)
+def test_what_follows_the_clock_starts_again_when_it_is_set_back(when: BaseSchedule, *, repeats: bool) -> None:
+    assert trigger_of(when, Celery("app"), anchor=0).repeats_when_set_back is repeats
+
+
+def test_a_polled_job_is_asked_anew_and_what_it_has_named_does_not_run_again() -> None:
+    assert PolledTrigger("by a calendar", 5).repeats_when_set_back is False

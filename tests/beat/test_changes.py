@@ -232,10 +232,26 @@ def test_an_operator_pauses_and_triggers(redis_url: str) -> None:
     operator.request(TriggerRequest("t1", "job", to_instant(clock.now)))
     operator.request(TriggerRequest("t2", "nobody", to_instant(clock.now)))
     scheduler.sent.clear()
+    clock.step(timedelta(seconds=0.2))
     settle(scheduler)
     assert [sent.headers["beat_origin"] for sent in scheduler.sent] == ["trigger:t1"]
     assert operator.read(to_instant(clock.now)).requests == ()
     assert names_within(scheduler, clock, MINUTE) == ["job", "other"]
+    scheduler.close()
+    broker.close()
+
+
+def test_an_operators_word_is_heard_within_a_moment_however_often_beat_wakes(redis_url: str) -> None:
+    app = make_app({"job": entry(0.01)}, broker=redis_url)
+    broker = open_broker_redis(app, namespace="test")
+    assert broker is not None
+    clock = Clock()
+    scheduler = recorder(app, clock)
+    settle(scheduler)
+    now = to_instant(clock.now)
+    RedisControl(broker).pause(Pause(PauseScope.ALL, "", since=now, until=None, note="a test"))
+    # Not at each of a hundred wake-ups in a second, and yet in the first fifth of it.
+    assert 0 < len(names_within(scheduler, clock, timedelta(seconds=1))) <= 20
     scheduler.close()
     broker.close()
 

@@ -6,7 +6,12 @@ from datetime import timedelta
 import pytest
 from celery.schedules import crontab, schedule
 
+from packages.infra.beat.celery_host import CeleryHost
 from packages.infra.beat.clock_watch import TOLERANCE_S, ClockWatch
+from packages.infra.beat.readings import NoReadings
+from packages.infra.beat.state_store import MemoryStateStore
+from packages.infra.beat.wiring import Opened, opened_with
+from packages.infra.ledger.ledger import MemoryLedger
 from tests.beat.stepped import NOON, Clock, Recorder, make_app, recorder, run_until, settle
 from tests.beat.test_polled import Says
 
@@ -57,15 +62,18 @@ def test_a_clock_that_is_set_forward_fires_once(caplog: pytest.LogCaptureFixture
 
 
 def test_a_clock_that_is_set_back_while_no_beat_runs() -> None:
-    clock = Clock()
+    clock, store = Clock(), MemoryStateStore()
+
+    def open_for(host: CeleryHost) -> Opened:
+        return opened_with(host, store=store, ledger=MemoryLedger(), readings=NoReadings())
+
     scheduler = recorder(make_app(SCHEDULES), clock)
+    scheduler.open_for = open_for
     run_until(scheduler, clock, NOON + timedelta(minutes=31))
-    opened = scheduler._loop._opened if scheduler._loop else None
-    assert opened is not None
     scheduler.close()
     clock.now -= timedelta(hours=5)
     following = recorder(make_app(SCHEDULES), clock)
-    following.open_for = lambda _: opened
+    following.open_for = open_for
     run_until(following, clock, clock.now + timedelta(minutes=10))
     following.close()
     assert set(following.nominals) == {"2026-01-05T07:40:00.000Z"}

@@ -2,20 +2,28 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from celery import Celery
 from celery.beat import BeatLazyFunc, ScheduleEntry
 from celery.schedules import BaseSchedule, schedstate, schedule
 from kombu.exceptions import OperationalError
 
-from packages.infra.beat.decision_sink import MemoryDecisions
+from packages.infra.beat.celery_host import CeleryHost
+from packages.infra.beat.job_schedule import JobSchedule
+from packages.infra.beat.publisher import Commit, Committed, Publisher
+from packages.infra.beat.publishing import task_id_of
 from packages.infra.beat.readings import NoReadings
 from packages.infra.beat.state_store import MemoryStateStore
-from packages.infra.beat.wiring import Opened
+from packages.infra.beat.wiring import Opened, opened_with
+from packages.infra.ledger.ledger import MemoryLedger
 from packages.scheduling.decision import Reason, Verdict
+from packages.scheduling.instants import to_instant
+from packages.scheduling.model import Criticality, Job
+from packages.scheduling.policies import CatchUp, CatchUpMode, Policies
+from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.beat.stepped import NOON, Clock, Recorder, make_app, on_clock, recorder, run_until, settle
 
 MINUTE = timedelta(minutes=1)
@@ -35,6 +43,11 @@ class NoBroker(Recorder):
     """Whose broker cannot be reached again while it is away."""
 
     tries = 0
+    attempts = 0
+
+    def send_task(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # Celery's own signature
+        self.attempts += 1
+        super().send_task(*args, **kwargs)
 
     def reconnect(self, after: BaseException) -> bool:
         self.tries += isinstance(after, OperationalError)
@@ -65,29 +78,79 @@ def test_a_fire_keeps_its_id_over_retries() -> None:
     scheduler, clock = without_broker(entries("a"))
     settle(scheduler)
     assert scheduler._loop is not None
-    [waiting] = scheduler._loop._opened.decisions.read("a")
-    assert (waiting.verdict, waiting.reason) == (Verdict.DEFER, Reason.PUBLISH_FAILED)
+    clock.step(timedelta(minutes=1))
+    settle(scheduler)
     scheduler.broken.clear()
     run_until(scheduler, clock, clock.now + MINUTE)
-    kept = scheduler._loop._opened.decisions.read("a")
+    kept = scheduler._loop._opened.ledger.read("a", 20)
     scheduler.close()
     [sent] = scheduler.sent
     assert sent.headers["scheduled_for"] == "2026-01-05T12:00:00.000Z"
-    assert [decision.verdict for decision in kept] == [Verdict.FIRE, Verdict.DEFER]
+    assert sent.options["task_id"] == task_id_of("a", to_instant(NOON), "schedule")
+    # Recorded when the broker was back, and once: that it waited, and that it did not for ever.
+    assert [(decision.verdict, decision.reason) for decision in kept] == [
+        (Verdict.FIRE, Reason.WAITED),
+        (Verdict.DEFER, Reason.PUBLISH_FAILED),
+    ]
 
 
-def test_retries_come_ever_later_and_end_at_the_deadline() -> None:
-    scheduler, clock = without_broker(entries("a"))
+def test_a_broker_that_is_away_is_asked_every_two_seconds_and_with_little(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, clock = without_broker(entries(*(f"job-{n}" for n in range(50))))
     run_until(scheduler, clock, clock.now + timedelta(minutes=30))
-    assert 30 < scheduler.tries < 70
+    assert 890 < scheduler.tries < 910
+    # One message was tried; all the rest was to ask whether the broker is there again.
+    assert scheduler.attempts == 1
+    with caplog.at_level(logging.INFO):
+        scheduler.broken.clear()
+        run_until(scheduler, clock, clock.now + timedelta(seconds=2.1))
+    assert len(scheduler.sent) == 50
+    said = [record for record in caplog.records if record.getMessage() in {"not_published", "published_again"}]
+    assert [(record.getMessage(), vars(record)["trouble"]) for record in said] == [
+        ("not_published", "unreachable"),
+        ("published_again", "unreachable"),
+    ]
+    assert "publish_failed" not in names_of(caplog.records)
+    scheduler.close()
+
+
+def test_a_fire_that_fails_alone_is_tried_ever_later(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, clock = world(entries("bad", "fine"))
+    scheduler.broken["task.bad"] = ValueError("not this one")
+    run_until(scheduler, clock, clock.now + timedelta(minutes=30))
+    assert scheduler.names == ["fine"]
+    failed = [record for record in caplog.records if record.getMessage() == "publish_failed"]
+    assert 30 < len(failed) < 70
+    assert {vars(record)["job"] for record in failed} == {"bad"}
+    assert "not_published" not in names_of(caplog.records)
+    scheduler.close()
+
+
+def test_a_fire_that_cannot_be_published_ends_at_its_deadline() -> None:
+    policies = Policies(catch_up=CatchUp(CatchUpMode.LATEST, 120_000))
+    job = Job("job", "task.job", IntervalTrigger(3_600_000), "q", Criticality.SHEDDABLE, policies=policies)
+    clock = Clock(NOON - timedelta(seconds=30))
+    scheduler = NoBroker(make_app({"job": {"task": job.task, "schedule": JobSchedule(job)}}))
+    on_clock(scheduler, clock)
+    settle(scheduler)
+    scheduler.broken[""] = OperationalError("the broker is away")
+    run_until(scheduler, clock, NOON + timedelta(minutes=50))
+    scheduler.broken.clear()
+    run_until(scheduler, clock, NOON + timedelta(minutes=51))
+    assert scheduler.sent == []
+    assert scheduler._loop is not None
+    kept = scheduler._loop._opened.ledger.read("job", 20)
+    assert [(decision.verdict, decision.reason) for decision in kept] == [
+        (Verdict.SKIP, Reason.STALE),
+        (Verdict.DEFER, Reason.PUBLISH_FAILED),
+    ]
     scheduler.close()
 
 
 def test_pending_fires_outlive_the_process() -> None:
     store = MemoryStateStore()
 
-    def open_for(_: Celery) -> Opened:
-        return Opened(store, MemoryDecisions(), NoReadings(), None)
+    def open_for(host: CeleryHost) -> Opened:
+        return opened_with(host, store=store, ledger=MemoryLedger(), readings=NoReadings())
 
     first, clock = without_broker(entries("a"))
     first.open_for = open_for
@@ -194,6 +257,20 @@ def test_a_polled_schedule_that_raises_is_put_aside() -> None:
     scheduler.close()
 
 
+def test_an_entry_whose_name_cannot_be_stored_is_put_aside(redis_url: str) -> None:
+    clock = Clock()
+    scheduler = recorder(make_app(entries("good", "bad\ud800"), broker=redis_url), clock)
+    run_until(scheduler, clock, clock.now + MINUTE)
+    assert scheduler.names == ["good"]
+    assert set(scheduler.quarantined) == {"bad\ud800"}
+    del scheduler.schedule["bad\ud800"]
+    scheduler.sent.clear()
+    run_until(scheduler, clock, clock.now + timedelta(hours=1))
+    assert scheduler.quarantined == {}
+    assert scheduler.names == ["good"]
+    scheduler.close()
+
+
 def test_no_entry_at_all_is_put_aside() -> None:
     scheduler, clock = world(entries("good"))
     scheduler.schedule["bad"] = {"not": "an entry"}
@@ -235,7 +312,44 @@ def test_an_unforeseen_error_does_not_end_beat(caplog: pytest.LogCaptureFixture)
         def read(self, now: int) -> Any:  # noqa: ANN401  # never returns
             raise RuntimeError(f"out of order at {now}")
 
-    scheduler.open_for = lambda _: Opened(MemoryStateStore(), MemoryDecisions(), Broken(), None)
+    scheduler.open_for = lambda host: opened_with(
+        host, store=MemoryStateStore(), ledger=MemoryLedger(), readings=Broken()
+    )
     assert scheduler.tick() == 1
     assert names_of(caplog.records) == ["tick_failed"]
     scheduler.close()
+
+
+class Faulty:
+    """A publisher with a fault of its own, as long as it is told to."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self.is_broken = True
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever a publisher has
+        return getattr(self._publisher, name)
+
+    def commit(self, commit: Commit) -> Committed:
+        if self.is_broken:
+            raise LookupError("a fault")
+        return self._publisher.commit(commit)
+
+
+def test_a_fault_of_the_publisher_loses_no_fire(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, clock = world(entries("a", "b"))
+
+    def open_for(host: CeleryHost) -> Opened:
+        opened = opened_with(host, store=MemoryStateStore(), ledger=MemoryLedger(), readings=NoReadings())
+        return replace(opened, publisher=Faulty(opened.publisher))
+
+    scheduler.open_for = open_for
+    settle(scheduler)
+    assert scheduler.sent == []
+    assert "commit_failed" in names_of(caplog.records)
+    assert scheduler._loop is not None
+    publisher: Any = scheduler._loop._opened.publisher
+    publisher.is_broken = False
+    run_until(scheduler, clock, clock.now + MINUTE)
+    scheduler.close()
+    assert sorted(scheduler.names) == ["a", "b"]

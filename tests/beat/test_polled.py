@@ -8,11 +8,11 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import BaseSchedule, crontab, schedstate, schedule
 
-from packages.infra.beat.decision_sink import MemoryDecisions
 from packages.infra.beat.polled import PollTimes
 from packages.infra.beat.readings import NoReadings
 from packages.infra.beat.state_store import MemoryStateStore
-from packages.infra.beat.wiring import Opened
+from packages.infra.beat.wiring import opened_with
+from packages.infra.ledger.ledger import MemoryLedger
 from packages.scheduling.decision import Reason, Verdict
 from tests.beat.stepped import NOON, Clock, Recorder, make_app, on_clock, recorder, run_until, settle
 
@@ -50,7 +50,7 @@ def test_it_fires_when_it_says_so() -> None:
     assert scheduler.nominals == ["2026-01-05T12:00:11.000Z", "2026-01-05T12:00:12.000Z"]
     assert scheduler.schedule["job"].total_run_count == 2
     assert scheduler._loop is not None
-    kept = scheduler._loop._opened.decisions.read("job")
+    kept = scheduler._loop._opened.ledger.read("job", 20)
     assert {(decision.verdict, decision.reason) for decision in kept} == {(Verdict.FIRE, Reason.ON_TIME)}
     scheduler.close()
 
@@ -198,25 +198,30 @@ def test_patched_ways_of_publishing_are_called(method: str) -> None:
 
 
 def open_on(store: MemoryStateStore) -> Any:  # noqa: ANN401  # a function
-    return lambda _: Opened(store, MemoryDecisions(), NoReadings(), None)
+    return lambda host: opened_with(host, store=store, ledger=MemoryLedger(), readings=NoReadings())
 
 
-def test_of_two_beats_one_fires() -> None:
-    store = MemoryStateStore()
-    whens = [Says(again_s=5), Says(again_s=5)]
-    clock = Clock()
+def beats_on(url: str, clock: Clock, whens: list[Says], kind: type[Recorder] = Recorder) -> list[Recorder]:
+    """Replicas of one beat that have begun; the first one leads."""
     beats = []
     for when in whens:
-        scheduler = recorder(make_app({"job": {"task": "task.job", "schedule": when}}), clock)
-        scheduler.open_for = open_on(store)
-        beats.append(scheduler)
+        scheduler = kind(make_app({"job": {"task": "task.job", "schedule": when}}, broker=url))
+        on_clock(scheduler, clock)
         settle(scheduler)
+        beats.append(scheduler)
+    return beats
+
+
+def test_of_two_beats_only_the_leader_asks_and_fires(redis_url: str) -> None:
+    clock, whens = Clock(), [Says(again_s=5), Says(again_s=5)]
+    beats = beats_on(redis_url, clock, whens)
     clock.step(timedelta(seconds=5))
     for when in whens:
         when.due = True
     for scheduler in beats:
         settle(scheduler)
-    assert sum(len(scheduler.sent) for scheduler in beats) == 1
+    assert [scheduler.nominals for scheduler in beats] == [["2026-01-05T12:00:05.000Z"], []]
+    assert whens[1].asked == []
     for scheduler in beats:
         scheduler.close()
 
@@ -228,51 +233,44 @@ def test_a_store_that_lost_everything_ends_no_polled_entry() -> None:
     scheduler = recorder(make_app({"job": {"task": "task.job", "schedule": when}}), clock)
     scheduler.open_for = open_on(store)
     settle(scheduler)
-    store.forget_all_but([])
-    when.due = True
+    store.forget(["job"])
     run_until(scheduler, clock, NOON + timedelta(minutes=1))
     scheduler.close()
     assert scheduler.nominals == ["2026-01-05T12:00:00.000Z", "2026-01-05T12:01:00.000Z"]
+    assert store.load(["job"])["job"].fired == 2
 
 
-def test_a_beat_that_takes_over_fires_at_once() -> None:
-    store = MemoryStateStore()
-    clock = Clock()
-    whens = [Says(again_s=60), Says(again_s=60)]
-    one, other = [recorder(make_app({"job": {"task": "task.job", "schedule": when}}), clock) for when in whens]
-    for scheduler in (one, other):
-        scheduler.open_for = open_on(store)
-        settle(scheduler)
+def test_a_beat_that_takes_over_asks_at_once_and_knows_the_last_run(redis_url: str) -> None:
+    clock, whens = Clock(), [Says(again_s=60), Says(again_s=60)]
+    one, other = beats_on(redis_url, clock, whens)
     clock.step(timedelta(minutes=1))
-    for when, scheduler in zip(whens, (one, other), strict=True):
-        when.due = True
-        settle(scheduler)
+    whens[0].due = whens[1].due = True
+    settle(one)
+    settle(other)
     one.close()
-    clock.step(timedelta(minutes=1))
-    whens[1].due = True
+    clock.step(timedelta(seconds=30))
     settle(other)
     other.close()
-    assert (one.nominals, other.nominals) == (["2026-01-05T12:01:00.000Z"], ["2026-01-05T12:02:00.000Z"])
+    assert (one.nominals, other.nominals) == (["2026-01-05T12:01:00.000Z"], ["2026-01-05T12:01:30.000Z"])
+    assert whens[1].asked == [NOON + timedelta(minutes=1)]
 
 
-def test_a_claimed_fire_outlives_the_process() -> None:
-    store = MemoryStateStore()
-    clock = Clock()
+class Ended(Recorder):
+    """Is killed while it publishes."""
 
-    class Ended(Recorder):
-        def send_task(self, *_: object, **__: object) -> None:
-            raise SystemExit
+    def send_task(self, *_: object, **__: object) -> None:
+        raise SystemExit
 
-    when = Says(due=True, again_s=600)
-    ended = Ended(make_app({"job": {"task": "task.job", "schedule": when}}))
+
+def test_a_fire_of_a_beat_that_was_ended_is_seen_by_the_next_one(redis_url: str) -> None:
+    clock, whens = Clock(), [Says(due=True, again_s=600), Says(due=True, again_s=600)]
+    [app] = [make_app({"job": {"task": "task.job", "schedule": whens[0]}}, broker=redis_url)]
+    ended = Ended(app)
     on_clock(ended, clock)
-    ended.open_for = open_on(store)
     with pytest.raises(SystemExit):
         ended.tick()
-    when.due = False
-    following = recorder(make_app({"job": {"task": "task.job", "schedule": when}}), clock)
-    following.open_for = open_on(store)
-    settle(following)
+    ended.close()
+    [following] = beats_on(redis_url, clock, whens[1:])
     following.close()
     assert following.nominals == ["2026-01-05T12:00:00.000Z"]
 

@@ -15,11 +15,9 @@ import redis
 from celery import Celery
 
 from packages.catalogue.jobs import enabled_jobs
-from packages.infra.beat.decision_sink import MemoryDecisions
 from packages.infra.beat.readings import NoReadings, Request
 from packages.infra.beat.scheduler import AdaptiveScheduler
-from packages.infra.beat.state_store import MemoryStateStore
-from packages.infra.beat.wiring import Opened
+from packages.infra.beat.wiring import open_for
 from packages.infra.calendars.load import load_calendars
 from packages.infra.queue.entries import beat_entry
 from packages.infra.telemetry.instants import rfc3339
@@ -114,9 +112,8 @@ def jobs() -> list[Job]:
 def live(app: Celery, snapshot: Snapshot) -> None:
     """Run the scheduler through the hours, waking a little late each time."""
     clock = Clock(START - timedelta(milliseconds=1))
-    opened = Opened(MemoryStateStore(), MemoryDecisions(), Markets(snapshot), None)
     scheduler = AdaptiveScheduler(app)
-    scheduler.open_for = lambda _: opened
+    scheduler.open_for = lambda host: replace(open_for(host), readings=Markets(snapshot))
     on_clock(scheduler, clock)
     settle(scheduler)
     assert scheduler._loop is not None

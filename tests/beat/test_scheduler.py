@@ -11,6 +11,7 @@ from celery.schedules import crontab, schedule
 from packages.infra.beat.job_schedule import JobSchedule
 from packages.infra.beat.publishing import task_id_of
 from packages.infra.beat.scheduler import AdaptiveScheduler
+from packages.infra.beat.state_store import ABSENT_FOR_MS
 from packages.infra.queue.broker_redis import open_broker_redis
 from packages.infra.queue.running import RunningStore
 from packages.scheduling.decision import Reason, Verdict
@@ -118,12 +119,68 @@ def test_a_daily_entry_that_was_missed_fires(redis_url: str) -> None:
     assert fired(app) == ["area.daily"]
 
 
-def test_a_job_that_is_gone_is_forgotten(redis_url: str) -> None:
+def known(url: str) -> tuple[list[bytes], list[bytes]]:
+    """The jobs that have a state, and those that have an anchor."""
+    with redis.Redis.from_url(url) as client:
+        return sorted(client.hkeys("test:beat:state")), sorted(client.hkeys("test:beat:anchors"))
+
+
+def test_a_job_that_is_absent_for_long_is_forgotten(redis_url: str) -> None:
+    clock, fewer = Clock(), app_on(redis_url, {"area.job": ENTRY})
+    both = [b"area.job", b"area.other"]
+    beat(app_on(redis_url), clock, NOON)
+    beat(fewer, clock, NOON)
+    # Another version of the catalogue may know it, and lead again in a moment.
+    assert known(redis_url) == (both, both)
+    clock.step(timedelta(milliseconds=ABSENT_FOR_MS - 1))
+    beat(fewer, clock, clock.now)
+    assert known(redis_url) == (both, both)
+    clock.step(timedelta(milliseconds=1))
+    beat(fewer, clock, clock.now)
+    assert known(redis_url) == ([b"area.job"], [b"area.job"])
+
+
+def test_a_job_that_was_absent_in_a_rolling_deploy_goes_on_where_it_was(redis_url: str) -> None:
     clock = Clock()
     beat(app_on(redis_url), clock, NOON)
+    clock.step(timedelta(minutes=59))
+    beat(app_on(redis_url, {"area.job": ENTRY}), clock, NOON + timedelta(minutes=61))
+    assert fired(app_on(redis_url)) == ["area.job"]
+    beat(app_on(redis_url), clock, NOON + timedelta(minutes=62))
+    assert fired(app_on(redis_url)) == ["area.other"]
+
+
+def test_a_job_that_is_taken_out_at_run_time_is_forgotten_at_once(redis_url: str) -> None:
+    clock = Clock()
+    scheduler = stepped(app_on(redis_url), clock)
+    settle(scheduler)
+    del scheduler.schedule["area.other"]
+    settle(scheduler)
+    assert known(redis_url) == ([b"area.job"], [b"area.job"])
+    scheduler.close()
+
+
+def test_a_job_that_is_put_aside_is_not_absent(redis_url: str) -> None:
+    clock = Clock()
+    broken = app_on(redis_url, {"area.job": {**ENTRY, "schedule": None}})
     beat(app_on(redis_url, {"area.job": ENTRY}), clock, NOON)
+    for _ in range(3):
+        beat(broken, clock, clock.now)
+        clock.step(timedelta(milliseconds=ABSENT_FOR_MS))
+    beat(app_on(redis_url, {"area.job": ENTRY}), clock, clock.now)
+    assert fired(broken) == ["area.job"]
+
+
+def test_a_beat_that_takes_over_and_is_killed_leaves_the_states_as_they_were(redis_url: str) -> None:
+    app, clock = app_on(redis_url, {"area.job": ENTRY}), Clock()
+    beat(app, clock, NOON + timedelta(hours=1))
     with redis.Redis.from_url(redis_url) as client:
-        assert client.hkeys("test:beat:state") == client.hkeys("test:beat:anchors") == [b"area.job"]
+        before = client.hget("test:beat:state", "area.job")
+        clock.step(timedelta(minutes=5))
+        killed = stepped(app, clock)
+        settle(killed)
+        assert client.hget("test:beat:state", "area.job") == before
+    killed.close()
 
 
 def test_another_trigger_owes_nothing_of_its_past(redis_url: str) -> None:
@@ -150,7 +207,7 @@ def test_decisions_are_kept(redis_url: str) -> None:
     scheduler = stepped(app, clock)
     run_until(scheduler, clock, NOON + timedelta(hours=2))
     assert scheduler._loop is not None
-    kept = scheduler._loop._opened.decisions.read("area.job")
+    kept = scheduler._loop._opened.ledger.read("area.job", 20)
     scheduler.close()
     assert [(decision.verdict, decision.reason) for decision in kept] == [(Verdict.FIRE, Reason.ON_TIME)] * 2
 

@@ -8,7 +8,7 @@ import redis
 from celery import Celery
 
 from packages.infra.beat.redis_state import RedisStateStore
-from packages.infra.beat.state_store import MemoryStateStore, StateStore, StoreAwayError
+from packages.infra.beat.state_store import ABSENT_FOR_MS, MemoryStateStore, StateStore, StoreAwayError
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
 from packages.infra.queue.namespace import namespace_of
 from packages.scheduling.decision import Reason
@@ -63,9 +63,7 @@ def test_what_is_forgotten_is_gone_with_its_anchor(make_store: Callable[[], Stat
     store.anchors({"a": 1, "b": 2, "d": 3})
     store.forget(["a", "never"])
     assert store.load("abc") == {"b": PLAIN, "c": PLAIN}
-    store.forget_all_but(["b"])
-    assert store.load("abc") == {"b": PLAIN}
-    assert store.anchors({"a": 10, "b": 20, "d": 30}) == {"a": 10, "b": 2, "d": 30}
+    assert store.anchors({"a": 10, "b": 20, "d": 30}) == {"a": 10, "b": 2, "d": 3}
     store.forget([])
 
 
@@ -76,28 +74,58 @@ def test_the_first_anchor_stays(make_store: Callable[[], StateStore]) -> None:
     assert store.anchors({}) == {}
 
 
-def test_a_state_is_replaced_only_if_it_is_the_expected_one(make_store: Callable[[], StateStore]) -> None:
-    store = make_store()
-    assert not store.compare_and_set("a", PLAIN, FULL)
-    assert store.compare_and_set("a", None, PLAIN)
-    assert not store.compare_and_set("a", None, FULL)
-    assert not store.compare_and_set("a", FULL, FULL)
-    assert store.load(["a"]) == {"a": PLAIN}
-    assert store.compare_and_set("a", PLAIN, FULL)
-    assert store.load(["a"]) == {"a": FULL}
+def test_a_job_is_forgotten_after_an_hour_of_absence(redis_url: str) -> None:
+    store = RedisStateStore(redis_at(redis_url))
+    store.save({"a": PLAIN, "b": PLAIN, "c": PLAIN})
+    store.anchors({"a": 1, "b": 2, "d": 3})
+    store.forget_absent(["a"], 1_000)
+    # One that is known again meanwhile was not absent all the time.
+    store.forget_absent(["a", "c"], 2_000)
+    store.forget_absent(["a"], 3_000)
+    store.forget_absent(["a"], 999 + ABSENT_FOR_MS)
+    assert store.load("abc") == {"a": PLAIN, "b": PLAIN, "c": PLAIN}
+    store.forget_absent(["a"], 1_000 + ABSENT_FOR_MS)
+    assert store.load("abc") == {"a": PLAIN, "c": PLAIN}
+    assert store.anchors({"a": 10, "b": 20, "d": 30}) == {"a": 1, "b": 20, "d": 30}
+    store.forget_absent(["a"], 3_000 + ABSENT_FOR_MS)
+    assert store.load("abc") == {"a": PLAIN}
 
 
-def test_of_two_beats_only_one_wins(redis_url: str) -> None:
+def test_in_the_process_nobody_else_knows_a_job_that_is_absent() -> None:
+    store = MemoryStateStore()
+    store.save({"a": PLAIN, "b": PLAIN})
+    store.anchors({"a": 1, "c": 3})
+    store.forget_absent(["a"], 1_000)
+    assert store.load("ab") == {"a": PLAIN}
+    assert store.anchors({"a": 10, "c": 30}) == {"a": 1, "c": 30}
+
+
+def test_since_when_a_job_is_absent_in_another_form_counts_from_the_start(redis_url: str) -> None:
+    store = RedisStateStore(redis_at(redis_url))
+    store.save({"a": PLAIN, "b": PLAIN})
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset("app:beat:absent", "a", "yesterday")
+        store.forget_absent([], 10 * ABSENT_FOR_MS)
+        assert store.load("ab") == {"a": PLAIN, "b": PLAIN}
+        client.delete("app:beat:absent")
+        client.set("app:beat:absent", "a string")
+    store.forget_absent([], 1_000)
+    store.forget_absent([], 1_000 + ABSENT_FOR_MS)
+    assert store.load("ab") == {}
+
+
+def test_of_two_beats_the_first_anchor_stays(redis_url: str) -> None:
     one, other = RedisStateStore(redis_at(redis_url)), RedisStateStore(redis_at(redis_url))
-    assert [store.compare_and_set("a", None, PLAIN) for store in (one, other)] == [True, False]
-    assert one.anchors({"a": 1}) == other.anchors({"a": 2})
+    assert one.anchors({"a": 1}) == other.anchors({"a": 2}) == {"a": 1}
 
 
 def test_two_apps_do_not_mix(redis_url: str) -> None:
     one, other = RedisStateStore(redis_at(redis_url, "one")), RedisStateStore(redis_at(redis_url, "other"))
     one.save({"a": PLAIN})
     assert other.load(["a"]) == {}
-    other.forget_all_but([])
+    other.forget(["a"])
+    for now in (0, ABSENT_FOR_MS):
+        other.forget_absent([], now)
     assert one.load(["a"]) == {"a": PLAIN}
 
 
@@ -132,7 +160,8 @@ def test_a_value_that_cannot_be_read_is_moved_aside(
         "app:beat:state",
         "bad",
     )
-    assert store.compare_and_set("bad", None, PLAIN)
+    store.save({"bad": PLAIN})
+    assert store.load(["bad"]) == {"bad": PLAIN}
 
 
 def test_a_foreign_anchor_is_moved_aside(redis_url: str) -> None:
@@ -158,9 +187,8 @@ def test_a_server_that_is_away_is_said_to_be() -> None:
         lambda: store.load(["a"]),
         lambda: store.save({"a": PLAIN}),
         lambda: store.forget(["a"]),
-        lambda: store.forget_all_but([]),
+        lambda: store.forget_absent([], 1),
         lambda: store.anchors({"a": 1}),
-        lambda: store.compare_and_set("a", None, PLAIN),
     ):
         with pytest.raises(StoreAwayError):
             call()

@@ -3,41 +3,63 @@
 from typing import Any
 
 import pytest
+import redis
 
-from packages.infra.beat.decision_sink import MemoryDecisions
-from packages.infra.beat.readings import NoReadings
-from packages.infra.beat.state_store import MemoryStateStore
-from packages.infra.beat.wiring import Opened
-from tests.beat.stepped import Clock, Recorder, make_app, on_clock
+from packages.infra.beat.scheduler import AdaptiveScheduler
+from tests.beat.stepped import Clock, make_app, on_clock, settle
 from tests.beat.test_interruptions import entries
+from tests.beat.test_scheduler import messages
 
 
-class Interrupted(Recorder):
-    """Gets a SIGTERM while it publishes its second message: Celery's handler closes the scheduler, and raises."""
+class Interrupted(AdaptiveScheduler):
+    """Gets a SIGTERM while its second message is made: Celery's handler closes the scheduler, and raises."""
 
     is_lost = False
+    made = 0
 
-    def send_task(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # as above
-        super().send_task(*args, **kwargs)
-        if len(self.sent) == 2:
+    def send_task(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # Celery's own signature
+        made = super().send_task(*args, **kwargs)
+        self.made += 1
+        if self.made == 2:
             self.close()
             if not self.is_lost:
                 raise SystemExit
+        return made
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
-def test_a_signal_in_the_middle_of_a_tick_ends_beat_and_leaves_everything_in_order(*, is_lost: bool) -> None:
-    clock = Clock()
-    store = MemoryStateStore()
-    scheduler = Interrupted(make_app(entries("a", "b", "c")))
+def test_a_signal_in_the_middle_of_a_tick_ends_beat_and_leaves_everything_in_order(
+    redis_url: str, *, is_lost: bool
+) -> None:
+    clock, app = Clock(), make_app(entries("a", "b", "c"), broker=redis_url)
+    scheduler = Interrupted(app)
     scheduler.is_lost = is_lost
     on_clock(scheduler, clock)
-    scheduler.open_for = lambda _: Opened(store, MemoryDecisions(), NoReadings(), None)
     with pytest.raises(SystemExit):
         scheduler.tick()
+    with redis.Redis.from_url(redis_url) as client:
+        # Given back by the handler itself, so that nobody waits for the rest of it.
+        assert client.exists("test:beat:lease") == 0
+        # Whoever leads now decides what the tick had in hand.
+        assert client.llen("celery") == 0
+    following = AdaptiveScheduler(app)
+    on_clock(following, clock)
+    settle(following)
     # As Celery does on its way out.
     scheduler.close()
-    kept = {name for name, state in store.load(["a", "b", "c"]).items() if state.fired}
-    # Of the one that was interrupted nobody knows whether the broker has it.
-    assert kept == ({"a", "b", "c"} if is_lost else {scheduler.names[0]})
     assert scheduler._loop is None
+    following.close()
+    assert sorted(headers["beat_job"] for headers in messages(app, "celery")) == ["a", "b", "c"]
+
+
+def test_a_signal_between_two_ticks_keeps_what_is_left_and_gives_the_lease_back(redis_url: str) -> None:
+    clock, app = Clock(), make_app(entries("a"), broker=redis_url)
+    scheduler = AdaptiveScheduler(app)
+    on_clock(scheduler, clock)
+    settle(scheduler)
+    scheduler.close()
+    scheduler.close()
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.exists("test:beat:lease") == 0
+        assert client.hexists("test:beat:state", "a")
+    assert len(messages(app, "celery")) == 1

@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,20 +11,22 @@ import redis
 from celery import Celery
 
 from packages.infra.beat.broker_readings import BrokerReadings
-from packages.infra.beat.readings import PublishedRun
+from packages.infra.beat.kombu_publisher import KombuPublisher
+from packages.infra.beat.redis_publisher import RedisPublisher
 from packages.infra.beat.redis_state import RedisStateStore
+from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.beat.state_store import MemoryStateStore
-from packages.infra.beat.wiring import open_for
+from packages.infra.beat.wiring import lease_period, open_for
 from packages.infra.control.redis_control import RedisControl
 from packages.infra.queue.active_markets import ActiveMarketsStore
 from packages.infra.queue.broker_redis import BrokerRedis
-from packages.infra.queue.running import RunningStore
+from packages.infra.queue.running import JobRun, RunningStore
 from packages.scheduling.instants import DAY_MS, MINUTE_MS, to_instant
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode, OverlapMode, Policies, TradingHours, Windows
 from packages.scheduling.requests import TriggerRequest
 from packages.scheduling.sessions import SessionTable
-from packages.scheduling.snapshot import Pause, PauseScope
+from packages.scheduling.snapshot import Pause, PauseScope, Run
 from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.beat.stepped import NOON
 
@@ -86,7 +88,27 @@ def test_the_operators_word_is_read(broker: BrokerRedis) -> None:
     assert snapshot.gate_modes == {"windows": GateMode.OFF}
     assert list(requests) == [request]
     readings.acknowledge(requests)
-    assert readings.read(NOW + 1)[1] == ()
+    assert readings.read(NOW + 200)[1] == ()
+    readings.close()
+
+
+def test_the_operators_word_is_asked_for_every_fifth_of_a_second(broker: BrokerRedis) -> None:
+    readings = BrokerReadings(broker, None)
+    operator = RedisControl(broker)
+    operator.request(TriggerRequest("t1", "plain", NOW))
+    assert len(readings.read(NOW)[1]) == 1
+    operator.pause(PAUSE)
+    for at, known in ((NOW + 199, ()), (NOW + 200, (PAUSE,))):
+        snapshot, requests = readings.read(at)
+        assert snapshot.pauses is not None
+        assert snapshot.pauses.value == known
+        # What was asked for is given out once for each time it is heard.
+        assert len(requests) == len(known)
+    operator.resume(PauseScope.ALL, "")
+    # A clock that was set back does not make it deaf.
+    snapshot, _ = readings.read(NOW - DAY_MS)
+    assert snapshot.pauses is not None
+    assert snapshot.pauses.value == ()
     readings.close()
 
 
@@ -110,33 +132,22 @@ def test_without_redis_nothing_is_known_and_nothing_fails() -> None:
         readings.want([EXCLUSIVE, GATED])
         snapshot, requests = readings.read(NOW)
         assert (snapshot.running, snapshot.active_markets, dict(snapshot.markets), requests) == (None, None, {}, ())
-        readings.publishing([PublishedRun(EXCLUSIVE, "id", NOW)])
-        readings.published([PublishedRun(EXCLUSIVE, "id", NOW)])
         readings.acknowledge([TriggerRequest("t1", "plain", NOW)])
         readings.close()
 
 
-@pytest.mark.parametrize(("expires_ms", "counts_ms"), [(None, DAY_MS), (5_000, 5_000)])
-def test_runs_are_counted_for_jobs_that_must_not_overlap(
-    broker: BrokerRedis, expires_ms: int | None, counts_ms: int
-) -> None:
-    RunningStore(broker).renew({}, now=NOW)
+def test_runs_are_read_for_jobs_that_must_not_overlap(broker: BrokerRedis) -> None:
+    store = RunningStore(broker)
+    store.renew({}, now=NOW)
+    run = Run("one", NOW, NOW + 5_000)
+    store.started(JobRun("exclusive", run))
     readings = BrokerReadings(broker, None)
     readings.want([PLAIN])
     assert readings.read(NOW)[0].running is None
-    job = replace(EXCLUSIVE, expires_ms=expires_ms)
-    readings.want([job])
-    one, two = PublishedRun(job, "one", NOW), PublishedRun(job, "two", NOW)
-    readings.publishing([one, two])
+    readings.want([EXCLUSIVE])
     running = readings.read(NOW)[0].running
     assert running is not None
-    assert running.value == {}
-    readings.published([one])
-    running = readings.read(NOW)[0].running
-    assert running is not None
-    assert list(running.value) == ["exclusive"]
-    [run] = running.value["exclusive"]
-    assert (run.task_id, run.published_at, run.counts_until) == ("one", NOW, NOW + counts_ms)
+    assert running.value == {"exclusive": (run,)}
 
 
 def test_calendars_are_made_for_the_markets_of_the_jobs(broker: BrokerRedis) -> None:
@@ -190,11 +201,25 @@ def test_calendars_that_cannot_be_made_are_absent(caplog: pytest.LogCaptureFixtu
 
 
 def test_what_is_opened_follows_the_broker(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    opened = open_for(Celery("test", broker=redis_url, set_as_current=False))
+    opened = open_for(AdaptiveScheduler(Celery("test", broker=redis_url, set_as_current=False)))
     assert isinstance(opened.store, RedisStateStore)
+    assert isinstance(opened.publisher, RedisPublisher)
     assert caplog.records == []
     opened.close()
-    opened = open_for(Celery("test", broker="memory://", set_as_current=False))
+    opened = open_for(AdaptiveScheduler(Celery("test", broker="memory://", set_as_current=False)))
     assert isinstance(opened.store, MemoryStateStore)
+    assert isinstance(opened.publisher, KombuPublisher)
     assert [record.getMessage() for record in caplog.records] == ["state_is_in_process_only"]
     opened.close()
+    app = Celery("test", broker=redis_url, set_as_current=False)
+    app.conf.beat_state_url = "redis://never-asked.invalid:1/0"
+    open_for(AdaptiveScheduler(app)).close()
+    assert caplog.records[-1].getMessage() == "state_url_not_used"
+
+
+@pytest.mark.parametrize(("given", "period_s"), [(None, 10), (2, 2), (2.5, 2.5), ("3", 3), (0.1, 1)])
+def test_the_period_of_the_lease_is_a_setting_and_a_second_at_least(given: object, period_s: float) -> None:
+    app = Celery("test", set_as_current=False)
+    if given is not None:
+        app.conf.beat_lease_period_s = given
+    assert lease_period(app) == timedelta(seconds=period_s)

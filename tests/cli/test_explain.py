@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from kombu import Connection
 
 from apps.cli.explain_remedies import flag_line, remedies_of
 from packages.catalogue.jobs import JOBS
-from packages.infra.beat.redis_decisions import RedisDecisions
 from packages.infra.beat.redis_state import RedisStateStore
 from packages.infra.control.redis_control import RedisControl
+from packages.infra.ledger.redis_ledger import RedisLedger
+from packages.infra.queue.active_markets import ActiveMarketsStore
 from packages.infra.queue.broker_redis import broker_redis
 from packages.scheduling.decision import Decision, Fact, Opinion, Reason, Verdict
+from packages.scheduling.instants import to_instant
 from packages.scheduling.snapshot import Pause, PauseScope
 from packages.scheduling.state import JobState
 from packages.scheduling.triggers.interval import IntervalTrigger
@@ -106,7 +109,7 @@ def test_the_brokers_readings_are_in_it(environ: dict[str, str], redis_url: str)
         trigger = IntervalTrigger(60_000).describe()
         RedisStateStore(redis).save({TICK: JobState(watermark=watermark, trigger=trigger)})
         fired = Decision(TICK, watermark, watermark, "schedule", watermark, Verdict.FIRE, Reason.ON_TIME)
-        RedisDecisions(redis).record([fired])
+        RedisLedger(redis).append("1.1", "", [fired])
         redis.close()
     given = {**environ, "REDIS_URL": redis_url}
     shown = minsy(given, "explain", TICK)
@@ -122,6 +125,18 @@ def test_the_brokers_readings_are_in_it(environ: dict[str, str], redis_url: str)
     # Another environment's broker is not this one.
     what_if: dict[str, Any] = json.loads(minsy(given, "explain", TICK, "--json", "--set", "LOG_LEVEL=INFO"))
     assert what_if["live"]["absent"] is not None
+
+
+def test_a_market_that_only_the_broker_names_has_its_calendar(environ: dict[str, str], redis_url: str) -> None:
+    with Connection(redis_url) as connection:
+        redis = broker_redis(connection, namespace="minsy")
+        assert redis is not None
+        # As beat does it: the misspelt one opens no gate.
+        ActiveMarketsStore(redis).write(frozenset({"XNAS", "XNYSE"}), to_instant(datetime.now(UTC)))
+        redis.close()
+    shown = minsy({**environ, "REDIS_URL": redis_url}, "explain", TICK, "--at", SUNDAY)
+    closed = f"XNAS closed until {OPENS}, XNYS closed until {OPENS}"
+    assert f"A fire at {SUNDAY} would be: skip, market_closed {closed}" in shown
 
 
 def test_a_broker_that_is_away_is_an_absent_reading(environ: dict[str, str]) -> None:

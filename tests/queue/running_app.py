@@ -13,6 +13,7 @@ from packages.infra.connections import Connections
 from packages.infra.queue.configuration import celery_configuration
 from packages.infra.queue.redis_transport import use_mended_transport
 from packages.infra.queue.running_signals import connect_running_signals
+from packages.infra.queue.worker_delays import connect_worker_delays
 from packages.infra.queue.worker_reports import connect_worker_reports
 from packages.shared_settings.workers import WorkerIoSettings
 
@@ -22,7 +23,7 @@ TASK = "maintenance.obey"
 def make_app(url: str) -> Celery:
     """The app on the Redis at `url`."""
     use_mended_transport()
-    app = Celery("running")
+    app = Celery("running", task_cls="packages.infra.queue.once:OnceTask")
     connections = Connections(broker_url=url, result_backend=url, redis_url=url, database_url=None)
     app.conf.update(celery_configuration(Profile.IO, WorkerIoSettings(), connections), include=(), worker_concurrency=2)
     app.task(name=TASK, bind=True)(obey)
@@ -52,4 +53,7 @@ def obey(self: "Task[Any, Any]", order: str, directory: str) -> None:
 if url := os.environ.get("RUNNING_APP_URL"):
     celery_app = make_app(url)
     connect_running_signals()
+    if port := os.environ.get("RUNNING_APP_METRICS_PORT"):
+        celery_app.conf.update(worker_metrics_port=int(port))
+    connect_worker_delays(["maintenance"])
     connect_worker_reports(database_url=os.environ.get("RUNNING_APP_DATABASE"))

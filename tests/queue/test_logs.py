@@ -38,6 +38,15 @@ def test_text_is_one_line_with_fields() -> None:
 
 
 @pytest.mark.usefixtures("root_restored")
+def test_only_the_text_of_an_error_is_quoted_and_no_list() -> None:
+    stream = io.StringIO()
+    configure_logging(log_format="text", level="INFO", stream=stream)
+    fields = {"error": "[Errno 98] Address in use", "ids": [1, 2], "sent": {"a": 1}}
+    logging.getLogger("some.logger").info("refused", extra=fields)
+    assert stream.getvalue().endswith(""" refused error="[Errno 98] Address in use" ids=[1, 2] sent={'a': 1}\n""")
+
+
+@pytest.mark.usefixtures("root_restored")
 def test_json_is_one_object_a_line() -> None:
     record = json.loads(logged("json"))
     assert record.pop("time").endswith("Z")

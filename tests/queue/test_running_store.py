@@ -3,14 +3,13 @@
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from celery import Celery
 
 from packages.infra.queue.active_markets import OLDEST_MS, ActiveMarketsStore
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
-from packages.infra.queue.running import LEASE, JobRun, RunningStore
+from packages.infra.queue.running import LEASE, JobRun, RunningStore, run_text
 from packages.infra.queue.running_signals import RunKeeper
 from packages.scheduling.instants import MINUTE_MS, to_ms
 from packages.scheduling.snapshot import Reading, Run
@@ -43,51 +42,36 @@ def runs(store: RunningStore, job: str, *, at: int = NOW) -> tuple[Run, ...]:
     return reading.value.get(job, ())
 
 
-def publish(store: RunningStore, *runs: JobRun) -> None:
-    """As beat does it."""
-    store.publishing([replace(run, run=replace(run.run, counts_until=run.run.published_at)) for run in runs])
-    store.published({run.run.task_id: run.run.counts_until for run in runs})
+def publish(redis: BrokerRedis, *runs: JobRun) -> None:
+    """As the script does by which beat publishes."""
+    for run in runs:
+        redis.client.hset("minsy:running:runs", run.run.task_id, run_text(run))
 
 
 def test_without_a_worker_that_keeps_it_nothing_is_known(redis: BrokerRedis) -> None:
     store = RunningStore(redis)
-    publish(store, JobRun("a", NEW))
+    publish(redis, JobRun("a", NEW))
     assert store.read(NOW) is None
     store.renew({}, now=NOW)
     assert runs(store, "a") == (NEW,)
     assert 0 < redis.client.pttl("minsy:running:workers") <= LEASE_MS
 
 
-def test_runs_stand_by_job_the_oldest_first(store: RunningStore) -> None:
-    publish(store, JobRun("a", NEW), JobRun("b", Run("other", NOW, NOW + 1)), JobRun("a", OLD))
-    publish(store)
+def test_runs_stand_by_job_the_oldest_first(store: RunningStore, redis: BrokerRedis) -> None:
+    publish(redis, JobRun("a", NEW), JobRun("b", Run("other", NOW, NOW + 1)), JobRun("a", OLD))
     assert runs(store, "a") == (OLD, NEW)
     assert len(runs(store, "b")) == 1
     assert runs(store, "c") == ()
 
 
-def test_a_run_that_may_not_have_been_published_does_not_count(store: RunningStore) -> None:
-    store.publishing([JobRun("a", replace(NEW, counts_until=NEW.published_at))])
-    assert runs(store, "a") == ()
-    store.renew({"new": NOW + 7000}, now=NOW)
-    assert runs(store, "a") == (Run("new", NOW - 1000, NOW + 7000),)
-
-
-def test_a_run_that_is_over_before_it_is_said_to_be_published_stays_so(store: RunningStore) -> None:
-    store.publishing([JobRun("a", replace(NEW, counts_until=NEW.published_at))])
-    store.ended(["new"])
-    store.published({"new": NEW.counts_until})
-    assert runs(store, "a") == ()
-
-
-def test_a_run_counts_until_its_end_exclusive(store: RunningStore) -> None:
-    publish(store, JobRun("a", OLD))
+def test_a_run_counts_until_its_end_exclusive(store: RunningStore, redis: BrokerRedis) -> None:
+    publish(redis, JobRun("a", OLD))
     assert runs(store, "a", at=NOW + 999) == (OLD,)
     assert runs(store, "a", at=NOW + 1000) == ()
 
 
 def test_a_run_that_has_lapsed_is_dropped_after_a_while(store: RunningStore, redis: BrokerRedis) -> None:
-    publish(store, JobRun("a", OLD))
+    publish(redis, JobRun("a", OLD))
     runs(store, "a", at=NOW + 1000 + MINUTE_MS - 1)
     assert redis.client.hlen("minsy:running:runs") == 1
     runs(store, "a", at=NOW + 1000 + MINUTE_MS)
@@ -124,7 +108,7 @@ def test_renewing_does_not_bring_back_what_is_over(store: RunningStore) -> None:
 def test_what_is_not_of_this_form_is_dropped(
     store: RunningStore, redis: BrokerRedis, value: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    publish(store, JobRun("a", NEW))
+    publish(redis, JobRun("a", NEW))
     redis.client.hset("minsy:running:runs", "foreign", value)
     store.renew({"foreign": NOW + 1, "new": NOW + 8000}, now=NOW)
     assert runs(store, "a")[0].counts_until == NOW + 8000

@@ -177,7 +177,7 @@ def stepped(
     """Every final decision of an engine that is ticked at each wake-up, `late_ms` after it, from `start` on."""
     engine = Engine(snapshot.markets)
     for job in jobs:
-        engine.add(job, replace(states[job.name], trigger=job.trigger.describe()), start)
+        engine.add(job, states[job.name]._replace(trigger=job.trigger.describe()), start)
     decisions: list[Decision] = []
     while (wake := engine.next_wake()) is not None and wake < end:
         now = max(wake + late_ms, start)

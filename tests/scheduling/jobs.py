@@ -1,7 +1,7 @@
 """Jobs made by hand for the tests of the engine."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import DEFAULT_POLICIES, Policies
@@ -43,6 +43,7 @@ class BrokenTrigger:
     """Raises as soon as it is asked."""
 
     message: str = "the trigger is broken"
+    repeats_when_set_back: ClassVar[bool] = True
 
     def next_after(self, after: int) -> int | None:
         raise RuntimeError(f"{self.message} after {after}")

@@ -1,17 +1,18 @@
 """How opinions become one decision: which one wins, that none makes it more permissive, and that every wait ends."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packages.scheduling.candidate import Candidate
-from packages.scheduling.decide import GATES, combine, decide
+from packages.scheduling.decide import GATES, Panel, combine, decide
 from packages.scheduling.decision import SCHEDULE, TRIGGER, Opinion, Reason, Verdict
 from packages.scheduling.instants import DAY_MS, NEVER_ENDS
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode, OverlapMode, Policies, TradingHours
 from packages.scheduling.snapshot import Pause, PauseScope, Reading, Run, Snapshot
 from packages.scheduling.windows import parse_windows
+from tests.scheduling.generated import policies, snapshots
 from tests.scheduling.jobs import MIDNIGHT, MINUTE, a_job
 from tests.scheduling.markets import a_table
 
@@ -194,3 +195,29 @@ def test_a_request_of_an_operator_is_held_by_no_gate_but_a_run() -> None:
     decision = decide(asked, snapshot)
     assert (decision.verdict, decision.reason, decision.cancels) == (Verdict.FIRE, Reason.REQUESTED, ("a-task",))
     assert {o.gate: o.mode for o in decision.opinions}["pause"] is GateMode.OBSERVE
+
+
+@settings(max_examples=200, deadline=None)
+@given(own=policies(), data=st.data(), minute=st.integers(0, 6_000), ahead=st.integers(0, 1))
+def test_a_gate_that_may_not_speak_has_no_opinion(own: Policies, data: st.DataObject, minute: int, ahead: int) -> None:
+    at = MIDNIGHT + minute * MINUTE
+    snapshot = data.draw(snapshots(at))
+    candidate = Candidate(a_job("area.job_0", policies=own), at, at, SCHEDULE, at=at, ahead=ahead)
+    silent = [gate for gate in GATES if not gate.may_speak(own, snapshot)]
+    assert all(gate.opinion(candidate, snapshot) is None for gate in silent)
+
+
+def test_where_there_is_nothing_to_say_no_gate_is_asked() -> None:
+    nothing = Snapshot(taken_at=MIDNIGHT, pauses=Reading((), MIDNIGHT), running=Reading({}, MIDNIGHT))
+    assert not any(gate.may_speak(Policies(), nothing) for gate in GATES)
+    candidate, snapshot = closed_and_running()
+    assert all(gate.may_speak(candidate.job.policies, snapshot) for gate in GATES)
+
+
+def test_one_panel_tells_jobs_with_other_policies_apart() -> None:
+    candidate, snapshot = closed_and_running()
+    panel = Panel(snapshot)
+    plain = candidate._replace(job=a_job("b.plain"))
+    for asked in (candidate, plain, candidate):
+        assert panel.decide(asked) == decide(asked, snapshot)
+    assert [opinion.gate for opinion in panel.decide(plain).opinions] == ["pause"]

@@ -31,4 +31,4 @@ def test_each_word_has_its_line_and_each_line_its_word(header: str, words: list[
 
 def test_the_gates_stand_in_the_order_in_which_they_are_asked() -> None:
     assert first_column("gate") == list(NAMES)
-    assert [gate.__module__.rpartition(".")[2] for gate in GATES] == list(NAMES)
+    assert [gate.NAME for gate in GATES] == list(NAMES)

@@ -5,10 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packages.scheduling.decision import Reason, Verdict
-from packages.scheduling.due import MOST_COUNTED, Due, due_of
+from packages.scheduling.due import MOST_COUNTED, Due, due_alone, due_of
 from packages.scheduling.jitter import offset_ms
+from packages.scheduling.planned import upcoming_of
 from packages.scheduling.policies import CatchUp, CatchUpMode, Policies
 from packages.scheduling.state import Backfill, JobState, OpenFire
+from packages.scheduling.triggers.base import Trigger
+from tests.scheduling.generated import instants, policies, triggers
 from tests.scheduling.jobs import MIDNIGHT, MINUTE, a_job
 
 HOUR = 60 * MINUTE
@@ -174,3 +177,46 @@ def test_every_nominal_is_taken_or_counted_as_missed_exactly_once(
         assert candidate.nominal <= candidate.planned < candidate.nominal + every
         assert candidate.planned <= now
     assert due_of(job, found.state, now, {}).candidates == ()
+
+
+OPEN_FIRE = OpenFire(MIDNIGHT, MIDNIGHT, "schedule", MIDNIGHT, Reason.PUBLISH_FAILED, since=MIDNIGHT)
+BACKFILL_NOW = Backfill("b", MIDNIGHT - HOUR, MIDNIGHT, MINUTE, MIDNIGHT)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    trigger=triggers(),
+    own=policies(),
+    late_ms=st.sampled_from([-1, 0, 1, 999, 1_000, 1_001, MINUTE, 26 * HOUR]),
+    start=instants(),
+    clock=st.integers(0, 2),
+    waiting=st.sampled_from([((), ()), ((), ()), ((OPEN_FIRE,), ()), ((), (BACKFILL_NOW,))]),
+)
+def test_the_short_way_says_the_same_as_the_long_one_or_nothing(
+    trigger: Trigger,
+    own: Policies,
+    late_ms: int,
+    start: int,
+    clock: int,
+    waiting: tuple[tuple[OpenFire, ...], tuple[Backfill, ...]],
+) -> None:
+    job = a_job(trigger=trigger, policies=own)
+    state = JobState(start, "as described", *waiting, clock=clock, fired=3, taken=("r",))
+    nominal = trigger.next_after(start)
+    if nominal is None:
+        return
+    upcoming = upcoming_of(job, nominal, {})
+    now = upcoming[1] + late_ms
+    found = due_alone(job, state, now, upcoming)
+    assert found in (None, due_of(job, state, now, {}))
+    following = trigger.next_after(nominal)
+    alone = waiting == ((), ()) and (following is None or following > now)
+    assert (found is not None) == (alone and 0 <= late_ms <= 1_000)
+
+
+def test_the_short_way_leaves_several_to_the_long_one() -> None:
+    job = a_job(every=500)
+    state = JobState(MIDNIGHT)
+    assert due_alone(job, state, MIDNIGHT + 999, (MIDNIGHT + 500, MIDNIGHT + 500, None)) is not None
+    assert due_alone(job, state, MIDNIGHT + 1_000, (MIDNIGHT + 500, MIDNIGHT + 500, None)) is None
+    assert len(due_of(job, state, MIDNIGHT + 1_000, {}).candidates) == 2

@@ -230,3 +230,71 @@ def test_newer_fires_do_not_put_the_end_of_a_wait_off_for_ever() -> None:
         stale += [(now - MIDNIGHT) // MINUTE for fire in ticked.fires if fire.decision.reason is Reason.STALE]
     # The first waits from minute 1 on; the next wait begins with the nominal after the one that went out.
     assert stale == [11, 22, 33]
+
+
+def test_when_the_broker_is_back_what_it_did_not_take_is_due_at_once() -> None:
+    engine = Engine()
+    night = Policies(windows=Windows(spans=(WindowSpan(frozenset(range(7)), 120, 360),)))
+    for name, own in (("a.failed", Policies()), ("b.fine", Policies()), ("c.waits", night)):
+        engine.add(a_job(name, every=60 * MINUTE, policies=own), None, MIDNIGHT)
+    now = MIDNIGHT + 60 * MINUTE
+    fires = {fire.job.name: fire for fire in tick(engine, now).fires}
+    assert set(fires) == {"a.failed", "b.fine"}
+    engine.publish_failed(fires["a.failed"], now)
+    assert engine.open_fires == 2
+    later = now + 500
+    assert fired(tick(engine, later)) == []
+    assert engine.retry_now(later) == {"a.failed": engine.state("a.failed")}
+    assert engine.next_wake() == later
+    assert engine.retry_now(later) == {}
+    again = tick(engine, later)
+    assert [(fire.job.name, fire.attempts, fire.decision.nominal) for fire in again.fires] == [("a.failed", 1, now)]
+    assert engine.open_fires == 1
+
+
+def test_a_retry_that_is_overdue_is_not_put_off() -> None:
+    engine = Engine()
+    engine.add(a_job(every=60 * MINUTE), None, MIDNIGHT)
+    (fire,) = tick(engine, MIDNIGHT + 60 * MINUTE).fires
+    failed = engine.publish_failed(fire, MIDNIGHT + 60 * MINUTE)
+    assert engine.retry_now(failed.open[0].retry_at + 1) == {}
+    assert engine.next_wake() == failed.open[0].retry_at
+
+
+def test_it_counts_what_waits() -> None:
+    engine = Engine()
+    for name in ("a.one", "a.two"):
+        engine.add(a_job(name), None, MIDNIGHT)
+    fires = tick(engine, MIDNIGHT + MINUTE).fires
+    assert engine.open_fires == 0
+    for fire in fires:
+        engine.publish_failed(fire, MIDNIGHT + MINUTE)
+    assert engine.open_fires == 2
+    engine.remove("a.one")
+    assert engine.open_fires == 1
+    engine.add(a_job("a.two"), None, MIDNIGHT + MINUTE)
+    assert engine.open_fires == 0
+    engine.take([TriggerRequest("r", "a.two", MIDNIGHT + MINUTE)], MIDNIGHT + MINUTE)
+    assert engine.open_fires == 1
+    tick(engine, MIDNIGHT + MINUTE)
+    assert engine.open_fires == 0
+
+
+def test_a_job_goes_on_with_what_another_engine_left() -> None:
+    job = a_job(policies=Policies(catch_up=CatchUp(CatchUpMode.ALL)))
+    follower, leader = Engine(), Engine()
+    for engine in (follower, leader):
+        engine.add(job, None, MIDNIGHT)
+    tick(leader, MIDNIGHT + MINUTE)
+    (fire,) = tick(leader, MIDNIGHT + 2 * MINUTE).fires
+    leader.publish_failed(fire, MIDNIGHT + 2 * MINUTE)
+    now = MIDNIGHT + 3 * MINUTE
+    began = follower.put_state(job.name, leader.state(job.name), now)
+    assert began == follower.state(job.name) == Engine().add(job, leader.state(job.name), now)
+    assert follower.job(job.name) is job
+    assert follower.open_fires == 1
+    assert (
+        fired(tick(follower, now)) == fired(tick(leader, now)) == [(job.name, 2, "schedule"), (job.name, 3, "schedule")]
+    )
+    with pytest.raises(KeyError):
+        follower.put_state("no.such", began, now)

@@ -112,7 +112,7 @@ def test_one_that_goes_out_stale_is_tried_again_as_any_other() -> None:
     assert (decision.verdict, decision.reason) == (Verdict.FIRE, Reason.WAITED)
     # And no longer than any other.
     kept = a_failed(fire, kept.retry_at)
-    ended, _ = decided(replace(retried(job, kept), at=late + 10 * MINUTE))
+    ended, _ = decided(retried(job, kept)._replace(at=late + 10 * MINUTE))
     assert (ended.verdict, ended.reason) == (Verdict.SKIP, Reason.STALE)
 
 
@@ -185,7 +185,7 @@ def test_another_trigger_after_the_clock_was_set_back_does_not_name_the_same_fir
     began = Engine().add(a_job(), state, MIDNIGHT)
     assert (began.watermark, began.origin) == (MIDNIGHT, "clock:1")
     # A difference between two clocks is waited for, so that no nominal is settled twice.
-    state = replace(state, watermark=MIDNIGHT + 30_000)
+    state = state._replace(watermark=MIDNIGHT + 30_000)
     began = Engine().add(a_job(), state, MIDNIGHT)
     assert (began.watermark, began.origin) == (MIDNIGHT + 30_000, "schedule")
 

@@ -133,3 +133,21 @@ def test_a_file_of_overrides_of_the_calendars_is_found(tmp_path: Path) -> None:
     file.write_text("")
     assert load(BeatSettings, written(tmp_path, str(file), "CALENDAR_OVERRIDES_FILE")).calendar_overrides_file == file
     assert load(BeatSettings, written(tmp_path, "pyproject.toml", "CALENDAR_OVERRIDES_FILE")).calendar_overrides_file
+
+
+@pytest.mark.parametrize(
+    ("text", "port"), [("9811", 9811), ("0", 0), ("off", None), (" OFF ", None), ("", 9810), ("65535", 65_535)]
+)
+def test_a_port_can_be_off(tmp_path: Path, text: str, port: int | None) -> None:
+    assert load(BeatSettings, written(tmp_path, text, "BEAT_HEALTH_PORT")).beat_health_port == port
+
+
+@pytest.mark.parametrize("text", ["65536", "-1", "on", "9810.5"])
+def test_no_port_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(BeatSettings, written(tmp_path, text, "BEAT_HEALTH_PORT"))
+    (problem,) = caught.value.problems
+    assert (problem.variable, problem.allowed) == (
+        "BEAT_HEALTH_PORT",
+        "a port from 1 to 65535, 0 for any free one, or off",
+    )

@@ -6,15 +6,14 @@ A broker that is slow makes it smaller, one that keeps up makes it larger again.
 from typing import Final
 
 SMALLEST: Final = 25
-FIRST: Final = 250
-LARGEST: Final = 1_000
+LARGEST: Final = 4_000
 
 
 class BatchSize:
-    """`size` is how many."""
+    """`size` is how many; `first` as long as nothing is known of the broker."""
 
-    def __init__(self) -> None:
-        self.size = FIRST
+    def __init__(self, first: int) -> None:
+        self.size = first
 
     def shrink(self) -> None:
         """What was decided could not be published in one round."""

@@ -1,7 +1,8 @@
-"""What beat says of itself for `minsy status`: that it lives, what it put aside, and how far its calendars reach.
+"""What each replica of beat says of itself for `minsy status`, and who holds the lease.
 
-One hash, `<ns>:beat:status`, of one field for each fact; written now and then, read by whoever wants to know. It stays
-when beat ends: the age of the last tick tells.
+One hash, `<ns>:beat:replicas`: a replica's name -> what it says, as versioned JSON; written now and then and whenever
+its standing changes, read by whoever wants to know. Who has said nothing for a minute, by the server's clock, is no
+more. Decides nothing.
 """
 
 import json
@@ -10,21 +11,59 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.queue.broker_redis import BrokerRedis
-from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT
+from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT, to_ms
 
 WRITTEN_EVERY: Final = timedelta(seconds=5)
-_VERSION: Final = 1
+SILENT_AFTER: Final = timedelta(minutes=1)
+# What a replica says is written often: of very many troubles only the first ones are told, and none at length.
+MOST_TOLD: Final = 100
+LONGEST_TOLD: Final = 300
+_VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class BeatStatus:
-    """As of `last_tick`, an instant. `quarantined`: why, by job. `days_left`: whole days, by market of a calendar."""
+    """One replica as of `last_tick`, an instant of its own clock, which is `clock_distance_ms` ahead of the server's.
 
+    `since`: from when on it stands so. `quarantined`: why, by job; of very many only the first ones, `put_aside` has
+    their number. `days_left`: whole days, by market of a calendar. `version`: of what it publishes; two replicas that
+    differ in it have another schedule.
+    """
+
+    replica: str
+    standing: Standing
+    term: int
+    since: int
     last_tick: int
     jobs: int
+    clock_distance_ms: int | None = None
+    trouble: Trouble | None = None
     quarantined: Mapping[str, str] = field(default_factory=dict)
+    put_aside: int = 0
     days_left: Mapping[str, int] = field(default_factory=dict)
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseHolder:
+    """Which replica has the right to publish, under which term, and for how long yet unless it renews it."""
+
+    replica: str
+    term: int
+    ends_in_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """The replicas that live, whoever leads first, and who holds the lease, if anybody does.
+
+    One that died as the leader goes on saying so for a minute: who leads is `holder`.
+    """
+
+    holder: LeaseHolder | None = None
+    living: tuple[BeatStatus, ...] = ()
 
 
 class BeatStatusStore:
@@ -32,45 +71,99 @@ class BeatStatusStore:
 
     def __init__(self, redis: BrokerRedis) -> None:
         self._client = redis.client
-        self._key = redis.key("beat:status")
+        self._key = redis.key("beat:replicas")
+        self._lease = redis.key("beat:lease")
 
     def write(self, status: BeatStatus) -> None:
-        """Put this in place of what was said before."""
-        fields = {
-            "v": _VERSION,
-            "last_tick": status.last_tick,
-            "jobs": status.jobs,
-            "quarantined": json.dumps(dict(status.quarantined)),
-            "days_left": json.dumps(dict(status.days_left)),
-        }
-        self._client.hset(self._key, mapping=fields)
+        """Put this in place of what the replica said before; forgets those that are no more."""
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.hset(self._key, status.replica, _text_of(status))
+            pipe.hgetall(self._key)
+            pipe.time()
+            _, found, clock = pipe.execute()
+        now = _instant(clock)
+        silent = [name for name, text in found.items() if (said := _status(name, text)) is None or _is_gone(said, now)]
+        if silent:
+            self._client.hdel(self._key, *silent)
 
-    def read(self) -> BeatStatus | None:
-        """What was said last; None if nothing was, or not in this form."""
-        found: Mapping[bytes, bytes] = self._client.hgetall(self._key)
-        try:
-            return _status({name.decode(): text.decode() for name, text in found.items()})
-        except (ValueError, TypeError, KeyError, RecursionError):
-            return None
+    def read(self) -> Replicas:
+        """What was said last by those who live; what is not in this form is left out."""
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.hgetall(self._key)
+            pipe.time()
+            pipe.get(self._lease)
+            pipe.pttl(self._lease)
+            found, clock, held, ends_in_ms = pipe.execute()
+        now = _instant(clock)
+        said = (_status(name, text) for name, text in found.items())
+        living = [status for status in said if status is not None and not _is_gone(status, now)]
+        holder = _holder(held, ends_in_ms)
+        first = None if holder is None else holder.replica
+        living.sort(key=lambda said: (said.replica != first, said.standing is not Standing.LEADING, said.replica))
+        return Replicas(holder, tuple(living))
 
 
-def _status(fields: Mapping[str, str]) -> BeatStatus | None:
-    if fields.get("v") != str(_VERSION):
+def _is_gone(status: BeatStatus, server_now: int) -> bool:
+    """By the server's clock, so that a replica whose own is wrong counts like any other."""
+    return server_now - (status.last_tick - (status.clock_distance_ms or 0)) > to_ms(SILENT_AFTER)
+
+
+def _text_of(status: BeatStatus) -> str:
+    told = sorted(status.quarantined.items())[:MOST_TOLD]
+    values: dict[str, Any] = {
+        "v": _VERSION,
+        "standing": status.standing,
+        "term": status.term,
+        "since": status.since,
+        "last_tick": status.last_tick,
+        "jobs": status.jobs,
+        "clock_distance_ms": status.clock_distance_ms,
+        "trouble": status.trouble,
+        "quarantined": {name: why[:LONGEST_TOLD] for name, why in told},
+        "put_aside": max(status.put_aside, len(status.quarantined)),
+        "days_left": dict(status.days_left),
+        "version": status.version,
+    }
+    return json.dumps(values, separators=(",", ":"))
+
+
+def _status(name: bytes, text: bytes) -> BeatStatus | None:
+    try:
+        return _status_of(name.decode(), json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return None
-    last_tick = int(fields["last_tick"])
-    if not FIRST_INSTANT <= last_tick <= LAST_INSTANT:
+
+
+def _status_of(replica: str, values: Any) -> BeatStatus | None:  # noqa: ANN401  # whatever JSON can say
+    if values["v"] != _VERSION:
         return None
-    quarantined, days_left = _mapping(fields["quarantined"]), _mapping(fields["days_left"])
+    last_tick, since = int(values["last_tick"]), int(values["since"])
+    if not (FIRST_INSTANT <= last_tick <= LAST_INSTANT and FIRST_INSTANT <= since <= LAST_INSTANT):
+        return None
+    distance, trouble = values["clock_distance_ms"], values["trouble"]
     return BeatStatus(
+        replica=replica,
+        standing=Standing(values["standing"]),
+        term=int(values["term"]),
+        since=since,
         last_tick=last_tick,
-        jobs=int(fields["jobs"]),
-        quarantined={name: str(why) for name, why in quarantined.items()},
-        days_left={market: int(days) for market, days in days_left.items()},
+        jobs=int(values["jobs"]),
+        clock_distance_ms=None if distance is None else int(distance),
+        trouble=None if trouble is None else Trouble(trouble),
+        quarantined={name: str(why) for name, why in values["quarantined"].items()},
+        put_aside=int(values["put_aside"]),
+        days_left={market: int(days) for market, days in values["days_left"].items()},
+        version=str(values["version"]),
     )
 
 
-def _mapping(text: str) -> dict[str, Any]:
-    values = json.loads(text)
-    if not isinstance(values, dict):
-        raise TypeError("no object")
-    return values
+def _holder(held: bytes | None, ends_in_ms: int) -> LeaseHolder | None:
+    """`held` is `<replica>:<term>`; a lease in another form is nobody's."""
+    replica, _, term = (held or b"").decode(errors="replace").rpartition(":")
+    return LeaseHolder(replica, int(term), max(0, ends_in_ms)) if replica and term.isdecimal() else None
+
+
+def _instant(clock: tuple[int, int]) -> int:
+    """Of the server's answer to TIME: seconds and microseconds."""
+    seconds, microseconds = clock
+    return seconds * 1_000 + microseconds // 1_000

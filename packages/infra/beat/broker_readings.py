@@ -11,21 +11,23 @@ from typing import Final, Protocol
 
 from redis.exceptions import RedisError
 
-from packages.infra.beat.readings import PublishedRun, Request
+from packages.infra.beat.readings import Request
 from packages.infra.control.control import Control
 from packages.infra.control.redis_control import RedisControl
 from packages.infra.queue.active_markets import ActiveMarketsStore
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.infra.queue.outages import Errand
-from packages.infra.queue.running import JobRun, RunningStore
-from packages.scheduling.instants import DAY_MS, to_datetime
+from packages.infra.queue.running import RunningStore
+from packages.scheduling.instants import FIRST_INSTANT, to_datetime
 from packages.scheduling.model import Job
 from packages.scheduling.policies import OverlapMode
 from packages.scheduling.sessions import SessionTable
-from packages.scheduling.snapshot import Reading, Run, Snapshot
+from packages.scheduling.snapshot import Reading, Snapshot
 
 log = logging.getLogger(__name__)
 
+# At thousands of ticks a second an operator's word is not asked for at each one.
+_HEARD_EVERY_MS: Final = 200
 _NO_TABLES: Final[Mapping[str, SessionTable]] = MappingProxyType({})
 
 
@@ -68,8 +70,8 @@ class BrokerReadings:
         self._counts_runs = False
         self._in_trading_hours = False
         self._said = Reading(Control(), 0)
+        self._heard_at = FIRST_INSTANT
         self._away = Errand("control", (RedisError, OSError))
-        self._counting = Errand("runs", (RedisError, OSError))
 
     def want(self, jobs: Collection[Job]) -> None:
         """See `Readings`."""
@@ -85,8 +87,10 @@ class BrokerReadings:
     def read(self, now: int) -> tuple[Snapshot, Sequence[Request]]:
         """See `Readings`."""
         requests: Sequence[Request] = ()
-        if self._control is not None and self._away.run(lambda: self._hear(now)):
-            requests = self._said.value.requests
+        if self._control is not None and not 0 <= now - self._heard_at < _HEARD_EVERY_MS:
+            self._heard_at = now
+            if self._away.run(lambda: self._hear(now)):
+                requests = self._said.value.requests
         active = self._active.read(now) if self._active is not None and self._in_trading_hours else None
         tables = self._tables(now, frozenset() if active is None else active.value)
         if active is not None:
@@ -107,18 +111,6 @@ class BrokerReadings:
         control = self._control
         if control is not None and requests:
             self._away.run(lambda: control.acknowledge([request.id for request in requests]))
-
-    def publishing(self, runs: Sequence[PublishedRun]) -> None:
-        """See `Readings`."""
-        running = self._running
-        if running is not None and runs:
-            self._counting.run(lambda: running.publishing([_not_counting(run) for run in runs]))
-
-    def published(self, runs: Sequence[PublishedRun]) -> None:
-        """See `Readings`."""
-        running = self._running
-        if running is not None and runs:
-            self._counting.run(lambda: running.published({run.task_id: _counts_until(run) for run in runs}))
 
     def close(self) -> None:
         """See `Readings`."""
@@ -146,12 +138,3 @@ class BrokerReadings:
             self._calendars.want(markets)
             self._calendars.poll(to_datetime(now))
         return self._calendars.tables
-
-
-def _not_counting(run: PublishedRun) -> JobRun:
-    return JobRun(run.job.name, Run(run.task_id, run.published_at, counts_until=run.published_at))
-
-
-def _counts_until(run: PublishedRun) -> int:
-    # A message without an end may wait for a worker for long; a day later it no longer holds its job up.
-    return run.published_at + (DAY_MS if run.job.expires_ms is None else run.job.expires_ms)

@@ -5,7 +5,7 @@ Decides nothing about what is published, or when.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,14 +17,23 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from packages.infra.beat.celery_triggers import is_polled
 from packages.infra.beat.entry import BeatEntry, mark_copied
+from packages.infra.beat.schedule_map import ScheduleMap
 
 log = logging.getLogger(__name__)
 
 # A broker that does not answer for so long counts as away; what was to be published is tried again.
 ANSWERS_WITHIN_S: Final = 1.5
 
+_AMQP: Final = "py-amqp"
+# By the name of the driver, the options of its transport that limit how long it waits.
+_TIME_LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
+    "redis": ("socket_connect_timeout", "socket_timeout"),
+    _AMQP: ("read_timeout", "write_timeout"),
+}
+
 # As it was when this was imported: what has been put in its place since wants to be called.
 _SCHEDULERS_IS_DUE: Final = Scheduler.is_due
+_SCHEDULERS_RESERVE: Final = Scheduler.reserve
 
 
 class CeleryHost(Scheduler):
@@ -40,6 +49,12 @@ class CeleryHost(Scheduler):
     def asks_everybody(self) -> bool:
         """Whether the scheduler's own `is_due` is another one than Celery's: then it is asked about every entry."""
         return type(self).is_due is not _SCHEDULERS_IS_DUE or "is_due" in vars(self)
+
+    @property
+    def counts_in_place(self) -> bool:
+        """See `Host`: not where a `reserve` or a mapping of somebody's own is to be told of each run."""
+        own = type(self).reserve is not _SCHEDULERS_RESERVE or "reserve" in vars(self)
+        return not own and type(self.schedule) is ScheduleMap
 
     def is_polled(self, entry: ScheduleEntry) -> bool:
         """See `Host`."""
@@ -59,8 +74,6 @@ class CeleryHost(Scheduler):
             self.apply_entry(entry, producer=self.producer)
         except Exception as error:  # noqa: BLE001  # as above
             self._failure = _cause(error)
-        if self._failure is not None:
-            log.warning("publish_failed", extra={"job": entry.name, "error": str(self._failure)})
         return self._failure
 
     def advance(self, name: Any) -> None:  # noqa: ANN401  # Celery takes anything as a name
@@ -123,12 +136,17 @@ class CeleryHost(Scheduler):
 
     @cached_property
     def connection(self) -> Connection:
-        """The connection for publishing, with time limits where its transport knows them."""
+        """The connection for publishing, with time limits and confirmation where its transport knows them."""
         connection = self.app.connection_for_write()
-        if getattr(connection.get_transport_cls(), "driver_type", None) == "redis":
-            options = connection.transport_options = dict(connection.transport_options or {})
-            for option in ("socket_connect_timeout", "socket_timeout"):
-                options[option] = min(options.get(option) or ANSWERS_WITHIN_S, ANSWERS_WITHIN_S)
+        transport: Any = connection.get_transport_cls()
+        options = dict(connection.transport_options or {})
+        for option in _TIME_LIMITS.get(getattr(transport, "driver_name", ""), ()):
+            options[option] = min(options.get(option) or ANSWERS_WITHIN_S, ANSWERS_WITHIN_S)
+        if getattr(transport, "driver_name", "") == _AMQP:
+            # A message that the broker did not take must not count as published.
+            options["confirm_publish"] = True
+            connection.connect_timeout = min(connection.connect_timeout or ANSWERS_WITHIN_S, ANSWERS_WITHIN_S)
+        connection.transport_options = options
         return connection
 
     def _ensure_connected(self) -> Connection:

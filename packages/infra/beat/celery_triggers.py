@@ -42,11 +42,12 @@ _SOLAR_SETTLES_MS: Final = 1_000
 
 def is_polled(entry: ScheduleEntry) -> bool:
     """Whether only `is_due` of the entry, or of its schedule, knows when it runs."""
-    if type(entry).is_due is not _ENTRY_IS_DUE or "is_due" in vars(entry):
+    # Not by `vars`: that would give each entry a dictionary of its own.
+    if type(entry).is_due is not _ENTRY_IS_DUE or _is_replaced(entry):
         return True
     when: Any = entry.schedule
     kind = type(when)
-    if when.nowfun is not None or kind.now is not _NOW or "is_due" in getattr(when, "__dict__", {}):
+    if when.nowfun is not None or kind.now is not _NOW or _is_replaced(when):
         return True
     if kind is schedule and when.run_every <= timedelta(0):
         # Due whenever it is asked.
@@ -60,7 +61,7 @@ def period_of(when: object) -> timedelta | None:
     """The period of a schedule that needs an anchor; None for any other."""
     if type(when) is not schedule or when.relative:
         return None
-    period: timedelta = vars(when)["run_every"]
+    period: timedelta = when.run_every  # type: ignore[attr-defined]  # celery-types lacks it
     return period
 
 
@@ -94,10 +95,22 @@ def _zone_of(when: Any, app: Celery) -> tzinfo:  # noqa: ANN401  # a crontab; ce
     return zone  # type: ignore[no-any-return]  # celery-types gives it as text
 
 
+def _is_replaced(asked: Any) -> bool:  # noqa: ANN401  # an entry or a schedule
+    """Whether one object has an `is_due` of its own."""
+    return getattr(asked.is_due, "__func__", None) is not type(asked).is_due
+
+
 def _interval(period: timedelta, anchor: int) -> Trigger:
     if period % ONE_MS:
         return MicrosecondInterval(period // timedelta(microseconds=1), anchor)
-    return IntervalTrigger(period // ONE_MS, anchor)
+    period_ms = period // ONE_MS
+    return _shared_interval(period_ms, anchor % period_ms)
+
+
+# Thousands of entries may have the same one.
+@lru_cache(maxsize=4_096)
+def _shared_interval(period_ms: int, phase_ms: int) -> IntervalTrigger:
+    return IntervalTrigger(period_ms, phase_ms)
 
 
 @lru_cache(maxsize=4_096)

@@ -29,7 +29,7 @@ class Changes:
         self._app = app
         self._make_entry = make_entry
         self._configured = ConfiguredEntries(app, now_s=now_s)
-        self._of_source = set(app.conf.beat_schedule)
+        self._of_source = set(app.conf.beat_schedule) if app.conf.get(SOURCE_SETTING) is not None else set()
         self._asks_everybody = False
         self._left_over: set[Any] = set()
         self._waits = False

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from celery import Celery
-from celery.schedules import BaseSchedule
+from celery.schedules import BaseSchedule, crontab, schedule
 
 from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT, MINUTE_MS, ONE_MS, SECOND_MS, to_datetime
 from packages.scheduling.triggers.base import stepped
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _MOST_QUESTIONS: Final = 21
 _FIRST_STEP_MS: Final = 1_000
 _SHARED_EVERY_MS: Final = 10 * MINUTE_MS
+_HOURS: Final = 24
 
 
 class _Clock:
@@ -62,6 +63,13 @@ class EstimatedTrigger:
         clock = _Clock(copied.tz)
         copied.nowfun = clock
         return cls(copied, clock, f"{description_of(schedule)} in {copied.tz}", settles_ms)
+
+    @property
+    def repeats_when_set_back(self) -> bool:
+        """See `Trigger`: as an interval does, and a crontab of every hour. Of what is neither nobody knows."""
+        if isinstance(self.copied, crontab):
+            return len(vars(self.copied)["hour"]) == _HOURS
+        return isinstance(self.copied, schedule)
 
     def next_after(self, after: int) -> int | None:
         """See `Trigger`; None, too, when the schedule names nothing later in a bounded number of questions."""

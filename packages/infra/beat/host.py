@@ -7,6 +7,8 @@ from typing import Any, Protocol
 from celery import Celery
 from celery.beat import ScheduleEntry
 
+from packages.infra.telemetry.beat_metrics import BeatMetrics
+
 
 class Host(Protocol):
     """What the loop asks of Celery's scheduler."""
@@ -14,8 +16,18 @@ class Host(Protocol):
     app: Celery
 
     @property
+    def metrics(self) -> BeatMetrics:
+        """What is counted of this beat."""
+        ...
+
+    @property
     def schedule(self) -> Mapping[Any, ScheduleEntry]:
         """The entries by name."""
+        ...
+
+    @property
+    def counts_in_place(self) -> bool:
+        """Whether a run may be noted on an entry of our own class itself; else `advance` is called for it."""
         ...
 
     def is_due(self, entry: ScheduleEntry) -> tuple[bool, float]:

@@ -1,45 +1,43 @@
-"""One wake-up of beat after the other, from opening to closing: what the engine decides is published, kept and said.
+"""One wake-up of beat after the other, from opening to closing: does it lead, what is due, what became of it.
 
-What is saved is always behind what is published: a beat that is killed in between publishes a fire once more under the
-same task id, and loses none. Reads no clock but those that it is given.
+    follows ──(the lease is ours: states are loaded)──> leads: polls, engine, commit ──(refused, lapsed)──> follows
+
+Whoever follows decides nothing and writes nothing. Reads no clock but those that it is given.
 """
 
 import logging
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from celery.beat import ScheduleEntry
 from redis.exceptions import RedisError
 
 from packages.infra.beat.batch_size import BatchSize
-from packages.infra.beat.beat_status import WRITTEN_EVERY, BeatStatus
+from packages.infra.beat.beat_status import MOST_TOLD, WRITTEN_EVERY, BeatStatus
 from packages.infra.beat.clock_watch import ClockWatch
-from packages.infra.beat.decision_sink import Outcome
-from packages.infra.beat.dispatch import Dispatch
+from packages.infra.beat.committing import Committing
 from packages.infra.beat.host import Host
 from packages.infra.beat.job_schedule import JobSchedule
-from packages.infra.beat.keeping import Keeping
+from packages.infra.beat.outage import Outage
 from packages.infra.beat.polling import Polling
-from packages.infra.beat.publishing import stamped, task_id_of
-from packages.infra.beat.readings import PublishedRun
+from packages.infra.beat.readings import Request
 from packages.infra.beat.roster import Roster
+from packages.infra.beat.standing import Standing, Trouble
+from packages.infra.beat.state_store import StoreAwayError
+from packages.infra.beat.trouble import trouble_of
+from packages.infra.beat.unfinished import wait_again
 from packages.infra.beat.wiring import Opened
 from packages.infra.queue.outages import Errand
-from packages.infra.telemetry.instants import rfc3339
-from packages.scheduling.decision import Reason, Verdict
+from packages.infra.telemetry.beat_metrics import Facts
 from packages.scheduling.engine import Engine
-from packages.scheduling.instants import SECOND_MS, to_datetime, to_instant
-from packages.scheduling.plan import Fire
-from packages.scheduling.policies import OverlapMode
+from packages.scheduling.instants import SECOND_MS, to_instant
+from packages.scheduling.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
+# What takes longer to publish is more than is to be decided in one go.
+LONGEST_ROUND_S: Final = 0.5
 _WRITTEN_EVERY_S: Final = WRITTEN_EVERY.total_seconds()
-
-
-class WithdrawnError(Exception):
-    """The entry of a fire was taken out of the schedule after the fire was planned."""
 
 
 class Loop:
@@ -48,25 +46,38 @@ class Loop:
     def __init__(self, host: Host, opened: Opened, names: Iterable[Any], now: int) -> None:
         self._host = host
         self._opened = opened
+        self._lease = opened.lease
         self._engine = Engine()
         self.roster = Roster(host.app, engine=self._engine, store=opened.store, is_polled=host.is_polled)
-        self._polling = Polling(host, engine=self._engine, roster=self.roster, store=opened.store)
-        self._dispatch = Dispatch(
-            send=self._send, settle=self._settle, reconnect=host.reconnect, monotonic=host.monotonic_s
-        )
-        self._batch = BatchSize()
+        self._polling = Polling(host, engine=self._engine, roster=self.roster)
+        self._committing = Committing(host, opened, self._engine, self.roster)
+        self._outage = Outage(host.monotonic_s)
+        self._batch = BatchSize(opened.publisher.first_batch)
         self._clock = ClockWatch()
-        self._keeping = Keeping(opened, self.roster, host.monotonic_s)
         self._telling = Errand("status", (RedisError, OSError), host.monotonic_s)
         self._told_at_s = float("-inf")
-        self._published: list[PublishedRun] = []
-        self.take_in(names, now, starting=True)
+        # Where it stood when it was last told, and since when.
+        self._stands: tuple[Standing | None, int] = (None, now)
+        # The term whose states the engine has; 0 before the first one.
+        self._term = 0
+        self._not_begun = 0
+        self.take_in(names, now)
 
-    def take_in(self, names: Iterable[Any], now: int, *, starting: bool = False) -> None:
+    @property
+    def pending(self) -> int:
+        """How many fires wait."""
+        return self._engine.open_fires
+
+    @property
+    def leads(self) -> bool:
+        """Whether the engine goes on from the states of the term that is ours."""
+        return self._term > 0 and self._term == self._lease.term and self._lease.standing is Standing.LEADING
+
+    def take_in(self, names: Iterable[Any], now: int) -> None:
         """Follow changes of the schedule at these names.
 
         Raises:
-            StoreAwayError: states cannot be read; nothing was changed.
+            StoreAwayError: the store cannot be read; these may be given again.
         """
         names = list(names)
         schedule = self._host.schedule
@@ -79,7 +90,9 @@ class Loop:
             # Before the engine takes them in: where their fires are planned hangs on the calendars.
             self._opened.readings.want(whole)
             self._engine.use_markets(self._opened.readings.read(now)[0].markets)
-        self.roster.update(schedule, names, now, starting=starting)
+        self.roster.update(schedule, names, now, leads=self.leads)
+        for name in names:
+            self._opened.publisher.forget(name if isinstance(name, str) else repr(name))
 
     def watch_clock(self, now: int, monotonic_s: float) -> None:
         """Plan anew if the wall clock was set back, or say that it was set forward."""
@@ -94,109 +107,159 @@ class Loop:
     def run(self, now: int) -> bool:
         """One wake-up. Whether there is more to do at once."""
         more = False
-        if not self._dispatch:
-            self._polling.run(now)
-            more = self._plan(now)
-        self._dispatch.run()
-        if self._dispatch:
-            self._batch.shrink()
-        elif more:
-            self._batch.grow()
-        published, self._published = self._published, []
-        self._opened.readings.published(published)
-        self._keeping.record()
-        self.save()
+        if self._lease.keep() is Standing.LEADING and self._begins_term(now) and not self._outage.try_in_s:
+            more = self._tick(now)
+        self._host.metrics.stands(self._lease.standing, term=self._lease.term, trouble=self._trouble())
         self._tell(now)
-        return more or bool(self._dispatch)
+        return more
+
+    def wait_s(self, now_s: float) -> float:
+        """How many seconds to wait from `now_s` on the wall clock until there is something to do; negative if late."""
+        wait_s = self._lease.ask_in_s
+        if self._outage:
+            return max(wait_s, self._outage.try_in_s)
+        if not self.leads:
+            return wait_s
+        wake = self.next_wake()
+        return wait_s if wake is None else min(wait_s, wake / SECOND_MS - now_s)
 
     def next_wake(self) -> int | None:
-        """The instant at which there is something to do; None if nobody knows of any."""
+        """The instant at which something is due; None if nobody knows of any."""
         wakes = [wake for wake in (self._engine.next_wake(), self.roster.polls.next_wake()) if wake is not None]
         return min(wakes, default=None)
 
     def save(self) -> None:
-        """Keep what is not kept yet; while the store is away it is tried again later."""
-        self._keeping.save(self._dispatch.jobs)
+        """Keep what is not kept yet, if this replica leads."""
+        if self.leads and self._lease.is_trusted and self._committing.owes:
+            now = to_instant(self._host.utc_now())
+            self._committing.commit(Snapshot(taken_at=now), now)
+
+    def resign(self) -> None:
+        """Give the lease back at once; may be called by the handler of a signal, in the middle of anything."""
+        self._opened.publisher.hand_over()
+        self._lease.resign()
 
     def close(self) -> None:
-        """Keep what is left, and let go of the connections."""
+        """Keep what is left, give the lease back, and let go of the connections."""
         self._opened.ask_again()
-        self._keeping.finish(self._dispatch.jobs)
-        self._opened.close()
+        try:
+            self.save()
+        finally:
+            self.resign()
+            self._opened.close()
 
-    def _plan(self, now: int) -> bool:
-        readings, roster = self._opened.readings, self.roster
+    def _begins_term(self, now: int) -> bool:
+        """Whether the engine has the states of our term, loading them if it does not."""
+        term = self._lease.term
+        if term == self._term:
+            return True
+        schedule = self._host.schedule
+        # The lease was answered a moment ago.
+        self._opened.ask_again()
+        try:
+            if self._lease.others_led:
+                lived_at = self._lease.leader_lived_at
+                self.roster.go_on_from_store(
+                    schedule, now, led_until=None if lived_at is None else lived_at - SECOND_MS
+                )
+                self._committing.begin_term()
+            else:
+                # Nobody has led since, and what is known here is at least what the store has; it may have lost all.
+                self.roster.keep_anew()
+            wait_again(self._opened.publisher.unfinished(term), self._engine, self.roster, now)
+        except StoreAwayError as error:
+            if self._not_begun != term:
+                log.warning("term_not_begun", extra={"term": term, "error": str(error)})
+            self._not_begun = term
+            return False
+        self._term = term
+        self._lease.others_led = False
+        return True
+
+    def _tick(self, now: int) -> bool:
+        engine, roster, readings = self._engine, self.roster, self._opened.readings
         snapshot, requests = readings.read(now)
-        self._engine.use_markets(snapshot.markets)
-        for request in requests:
-            if request.job not in self._engine.names:
-                log.warning("request_for_no_job", extra={"job": request.job, "request": request.id})
-        roster.unsaved.update(self._engine.take(requests, now))
-        self._keeping.taken_over(requests)
-        tick = self._engine.tick(snapshot, now, limit=self._batch.size)
-        # At once: from here on the engine takes them for published.
-        self._dispatch.add(tick.fires)
+        if self._outage and not self._is_over(snapshot, now):
+            return False
+        engine.use_markets(snapshot.markets)
+        self._polling.run(now)
+        if requests:
+            self._take_over(requests, now)
+        tick = engine.tick(snapshot, now, limit=self._batch.size)
         for failure in tick.failures:
             roster.quarantine.put_aside(failure.job, failure.error, failure.until)
         roster.quarantine.recovered(tick.states)
-        roster.unsaved.update(tick.states)
-        for decision in tick.decisions:
-            if decision.verdict is not Verdict.FIRE:
-                self._keeping.decided(Outcome(decision))
-        readings.publishing([self._run_of(fire, now) for fire in tick.fires if _is_counted(fire)])
+        if not (tick.states or tick.decisions or self._committing.owes):
+            return tick.more
+        begun_s = self._host.monotonic_s()
+        error = self._committing.commit(snapshot, now, tick)
+        if error is not None:
+            self._failed(error)
+            self._batch.shrink()
+            return False
+        if tick.fires:
+            self._outage.proven()
+        if self._host.monotonic_s() - begun_s > LONGEST_ROUND_S:
+            self._batch.shrink()
+        elif tick.more:
+            self._batch.grow()
         return tick.more
 
-    def _run_of(self, fire: Fire, now: int) -> PublishedRun:
-        entry = self._host.schedule.get(self.roster.keys.get(fire.job.name))
-        own = entry.options.get("task_id") if entry is not None and isinstance(entry.options, dict) else None
-        decision = fire.decision
-        task_id = str(own or task_id_of(decision.job, decision.nominal, decision.origin))
-        return PublishedRun(fire.job, task_id, now)
+    def _take_over(self, requests: Sequence[Request], now: int) -> None:
+        for request in requests:
+            if request.job not in self._engine.names:
+                log.warning("request_for_no_job", extra={"job": request.job, "request": request.id})
+        self.roster.unsaved.update(self._engine.take(requests, now))
+        self._committing.taken_over(requests)
 
-    def _settle(self, fire: Fire, error: BaseException | None) -> None:
-        name, now = fire.job.name, to_instant(self._host.utc_now())
-        if error is None:
-            self._keeping.decided(Outcome(fire.decision, now))
-            if _is_counted(fire):
-                self._published.append(self._run_of(fire, now))
-        elif isinstance(error, WithdrawnError) or name not in self._engine.names:
-            log.info("fire_withdrawn", extra={"job": name, "nominal": rfc3339(to_datetime(fire.decision.nominal))})
-        else:
-            state = self.roster.unsaved[name] = self._engine.publish_failed(fire, now)
-            waits = replace(fire.decision, verdict=Verdict.DEFER, reason=Reason.PUBLISH_FAILED, cancels=())
-            self._keeping.decided(Outcome(replace(waits, until=state.open[-1].retry_at)))
-
-    def _send(self, fire: Fire) -> BaseException | None:
-        name = self.roster.keys.get(fire.job.name)
-        entry = self._host.schedule.get(name)
-        if entry is None:
-            return WithdrawnError(fire.job.name)
-        try:
-            message = stamped(entry, fire.decision, self._host.utc_now())
-        except Exception as unusable:  # noqa: BLE001  # options that are none; one bad entry must not stop the others
-            return unusable
-        if fire.decision.cancels:
-            self._host.revoke(fire.decision.cancels)
-        error = self._host.publish(message)
-        if error is None and fire.job.name not in self.roster.polls:
-            self._host.advance(name)
-        return error
+    def _is_over(self, snapshot: Snapshot, now: int) -> bool:
+        """Try with nothing to publish whether the broker takes something again; what waits for it is due then."""
+        error = self._committing.commit(snapshot, now)
+        if error is not None:
+            self._failed(error)
+            return False
+        if not self._lease.is_trusted:
+            # It was refused, which says nothing about what the broker takes.
+            return False
+        self._outage.over()
+        self.roster.unsaved.update(self._engine.retry_now(now))
+        return True
 
     def _tell(self, now: int) -> None:
-        """Say of itself what there is to say, now and then."""
-        board, monotonic_s = self._opened.status, self._host.monotonic_s()
-        if board is None or monotonic_s < self._told_at_s + _WRITTEN_EVERY_S:
+        """Say of itself what there is to say, now and then, and when it stands elsewhere."""
+        lease, monotonic_s = self._lease, self._host.monotonic_s()
+        if lease.standing is not self._stands[0]:
+            self._stands = lease.standing, now
+        elif monotonic_s < self._told_at_s + _WRITTEN_EVERY_S:
             return
         self._told_at_s = monotonic_s
+        board, quarantined = self._opened.status, self.roster.quarantine.listed
+        days_left = {market: table.days_left(now) for market, table in self._engine.markets.items()}
+        self._host.metrics.tell(Facts(len(self._engine.names), len(quarantined), lease.clock_distance_ms, days_left))
+        if board is None:
+            return
         status = BeatStatus(
+            replica=lease.owner,
+            standing=lease.standing,
+            term=lease.term,
+            since=self._stands[1],
             last_tick=now,
             jobs=len(self._engine.names),
-            quarantined={name: put_aside.error for name, put_aside in self.roster.quarantine.listed.items()},
-            days_left={market: table.days_left(now) for market, table in self._engine.markets.items()},
+            clock_distance_ms=lease.clock_distance_ms,
+            trouble=self._trouble(),
+            quarantined={name: quarantined[name].error for name in sorted(quarantined)[:MOST_TOLD]},
+            put_aside=len(quarantined),
+            days_left=days_left,
+            version=self.roster.policies.text,
         )
         self._telling.run(lambda: board.write(status))
 
+    def _failed(self, error: BaseException) -> None:
+        self._host.metrics.troubled(self._outage.failed(error))
 
-def _is_counted(fire: Fire) -> bool:
-    """Whether anybody looks at whether an earlier run is over."""
-    return fire.job.policies.overlap is not OverlapMode.ALLOW
+    def _trouble(self) -> Trouble | None:
+        """What is wrong with the broker, if anything is."""
+        away = self._lease.trouble
+        # Whoever follows publishes nothing, and does not hear when an outage ends.
+        outage = None if self._lease.standing is Standing.FOLLOWING else self._outage.trouble
+        return outage or (trouble_of(away) if away is not None else None)

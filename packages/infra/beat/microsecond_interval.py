@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT
 from packages.scheduling.triggers.base import TriggerError, stepped
@@ -25,6 +25,7 @@ class MicrosecondInterval:
 
     period_us: int
     anchor: int = 0
+    repeats_when_set_back: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.period_us <= 0:

@@ -4,11 +4,8 @@ The nominal is the instant at which the job was seen to be due. Nobody is asked 
 """
 
 import heapq
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
-
-from packages.scheduling.decision import Reason
-from packages.scheduling.state import JobState, OpenFire
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +23,7 @@ class PolledTrigger:
 
     text: str
     seen_due_at: int | None = None
+    repeats_when_set_back: ClassVar[bool] = False
 
     def next_after(self, after: int) -> int | None:
         """See `Trigger`."""
@@ -82,9 +80,3 @@ class PollTimes:
         self._heap = []
         for name in self._at:
             self.ask(name, at)
-
-
-def claimed(state: JobState, at: int) -> JobState:
-    """`state` with the fire that was seen to be due at `at` taken over, and not yet published."""
-    fire = OpenFire(nominal=at, planned=at, origin=state.origin, retry_at=at, reason=Reason.ON_TIME, since=at)
-    return replace(state, watermark=at, open=(*state.open, fire))

@@ -26,7 +26,9 @@ class Quarantine:
         text = f"{type(error).__name__}: {error}"
         known = self.listed.get(name)
         if known is None or known.error != text:
-            log.error("entry_quarantined", extra={"job": name, "error": text}, exc_info=error)
+            # A name that no log can hold may be just what is wrong.
+            sayable = name.encode(errors="backslashreplace").decode()
+            log.error("entry_quarantined", extra={"job": sayable, "error": text}, exc_info=error)
         self.listed[name] = Quarantined(text, until)
 
     def recovered(self, names: Iterable[str]) -> None:

@@ -1,7 +1,6 @@
 """What the scheduler asks of the world at each wake-up, as a port, and the answer when there is nobody to ask."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from packages.scheduling.model import Job
@@ -11,20 +10,8 @@ from packages.scheduling.snapshot import Snapshot
 Request = TriggerRequest | BackfillRequest
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedRun:
-    """A fire that is published, as a run; when is an instant."""
-
-    job: Job
-    task_id: str
-    published_at: int
-
-
 class Readings(Protocol):
-    """All that is known at a wake-up. No method raises because a server is away: what is not known is absent.
-
-    Runs are those of jobs whose policy looks at them.
-    """
+    """All that is known at a wake-up. No method raises because a server is away: what is not known is absent."""
 
     def want(self, jobs: Collection[Job]) -> None:
         """Jobs that were taken in: what their policies speak of is read from now on."""
@@ -36,14 +23,6 @@ class Readings(Protocol):
 
     def acknowledge(self, requests: Sequence[Request]) -> None:
         """These are part of the stored states now."""
-        ...
-
-    def publishing(self, runs: Sequence[PublishedRun]) -> None:
-        """These are about to be published; they count when `published` says that they were, or a worker starts one."""
-        ...
-
-    def published(self, runs: Sequence[PublishedRun]) -> None:
-        """These were."""
         ...
 
     def close(self) -> None:
@@ -62,12 +41,6 @@ class NoReadings:
         return Snapshot(taken_at=now), ()
 
     def acknowledge(self, requests: Sequence[Request]) -> None:
-        """See `Readings`."""
-
-    def publishing(self, runs: Sequence[PublishedRun]) -> None:
-        """See `Readings`."""
-
-    def published(self, runs: Sequence[PublishedRun]) -> None:
         """See `Readings`."""
 
     def close(self) -> None:

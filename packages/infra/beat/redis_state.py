@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from packages.infra.beat.state_store import StoreAwayError
+from packages.infra.beat.state_store import ABSENT_FOR_MS, StoreAwayError
 from packages.infra.beat.stored_values import ForeignValueError, state_of, state_text
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.scheduling.state import JobState
@@ -25,12 +25,6 @@ _PER_SCRIPT: Final = 1_000
 # For more fields than this it is cheaper to fetch the whole hash than to name them.
 _NAME_AT_MOST: Final = 1_000
 
-# KEYS[1]: the hash. ARGV: the field, the expected text ("" for none), the new text.
-_COMPARE_AND_SET: Final = """
-if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-return 1
-"""
 # KEYS[1]: the hash. ARGV: a field and the value proposed for it, again and again. Returns what they are now.
 _PROPOSE: Final = """
 local kept = {}
@@ -49,6 +43,7 @@ class RedisStateStore:
         self._client = redis.client
         self._states = redis.key("beat:state")
         self._anchors = redis.key("beat:anchors")
+        self._absent = redis.key("beat:absent")
 
     def load(self, names: Collection[str]) -> dict[str, JobState]:
         """See `StateStore`."""
@@ -83,12 +78,22 @@ class RedisStateStore:
                 pipeline.hdel(self._anchors, *batch)
             pipeline.execute()
 
-    def forget_all_but(self, names: Collection[str]) -> None:
-        """See `StateStore`."""
-        kept = set(names)
+    def forget_absent(self, names: Collection[str], now: int) -> None:
+        """See `StateStore`. Since when a job is absent stands in a hash of its own."""
+        present = set(names)
         with _away():
+            self._set_aside_if_no_hash(self._absent)
             known = {_text(name) for key in (self._states, self._anchors) for name in self._client.hkeys(key)}
-        self.forget(known - kept)
+            found = self._client.hgetall(self._absent)
+            # What is no number is taken for a job that has just gone.
+            since = {_text(name): int(text) for name, text in found.items() if text.isdigit()}
+            absent = known - present
+            gone = {name for name in absent if since.get(name, now) <= now - ABSENT_FOR_MS}
+            if back := [name for name in since if name not in absent or name in gone]:
+                self._client.hdel(self._absent, *back)
+            for batch in _batches([name for name in absent if name not in since]):
+                self._client.hset(self._absent, mapping=dict.fromkeys(batch, now))
+        self.forget(gone)
 
     def anchors(self, proposed: Mapping[str, int]) -> dict[str, int]:
         """See `StateStore`."""
@@ -107,15 +112,10 @@ class RedisStateStore:
                 pairs = [value for name in batch for value in (name, proposed[name])]
                 # Another beat may have been first meanwhile.
                 kept = self._client.eval(_PROPOSE, 1, self._anchors, *pairs)
-                known |= {name: int(text) for name, text in zip(batch, kept, strict=True)}
+                for name, text in zip(batch, kept, strict=True):
+                    # The same object where it can be: a hundred thousand jobs may have the same one.
+                    known[name] = proposed[name] if int(text) == proposed[name] else int(text)
             return known
-
-    def compare_and_set(self, name: str, old: JobState | None, new: JobState) -> bool:
-        """See `StateStore`."""
-        expected = "" if old is None else state_text(old)
-        with _away():
-            done = self._client.eval(_COMPARE_AND_SET, 1, self._states, name, expected, state_text(new))
-        return bool(done)
 
     def _read(self, key: str, names: Collection[str]) -> dict[str, str]:
         if len(names) > _NAME_AT_MOST:

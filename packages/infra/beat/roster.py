@@ -18,6 +18,7 @@ from packages.infra.beat.jobs_of_entries import Facts, JobMaker, facts_of
 from packages.infra.beat.polled import PolledTrigger, PollTimes
 from packages.infra.beat.quarantine import Quarantine
 from packages.infra.beat.state_store import StateStore
+from packages.infra.ledger.policy_version import PolicyVersion
 from packages.scheduling.engine import QUARANTINE_MS, Engine
 from packages.scheduling.instants import to_datetime, to_instant
 from packages.scheduling.state import JobState
@@ -26,6 +27,7 @@ from packages.scheduling.triggers.base import Trigger
 Schedule = Mapping[Any, ScheduleEntry]
 # So many entries are looked at for changes in place at each wake-up: a fraction of a millisecond's work.
 _SCANNED_AT_ONCE: Final = 100
+_TAKEN_IN_AT_ONCE: Final = 2_000
 
 
 class Roster:
@@ -43,36 +45,96 @@ class Roster:
         # None for one that is no entry at all.
         self._known: dict[Any, Facts | None] = {}
         self._scanned = 0
+        # Where the grids of the interval jobs begin that do not say so themselves.
+        self._proposed: dict[str, int] = {}
         self.keys: dict[str, Any] = {}
+        self.policies = PolicyVersion()
         self.polls = PollTimes()
         self.quarantine = Quarantine()
         self.unsaved: dict[str, JobState] = {}
         self.forgotten: set[str] = set()
 
-    def update(self, schedule: Schedule, names: Iterable[Any], now: int, *, starting: bool = False) -> None:
+    def update(self, schedule: Schedule, names: Iterable[Any], now: int, *, leads: bool) -> None:
         """Take in, change or take out the entries of these names.
 
-        `starting`: the store forgets all other names.
+        `leads`: what is taken in goes on from its stored state. A follower leaves them to `go_on_from_store`.
 
         Raises:
-            StoreAwayError: the states cannot be read; nothing was changed.
+            StoreAwayError: the store cannot be read; some were taken in, and the rest may be given again with them.
         """
-        names = list(names)
+        rest = iter(names)
+        # In parts, so that taking in a hundred thousand does not take the memory of them twice.
+        while part := list(islice(rest, _TAKEN_IN_AT_ONCE)):
+            self._update(schedule, part, now, leads=leads)
+
+    def _update(self, schedule: Schedule, names: list[Any], now: int, *, leads: bool) -> None:
         changed = {
             key: facts
             for key in names
             if key in schedule and (facts := self._new_facts(key, schedule[key], now)) is not None
         }
         anchors = self._anchors(schedule, changed, now)
-        stored = self._store.load([name for key in changed if (name := _name(key)) not in self._engine.names])
-        if starting:
-            self._store.forget_all_but([_name(key) for key in schedule])
+        new = [name for key in changed if (name := _name(key)) not in self._engine.names] if leads else ()
+        stored = self._store.load(new)
         for key in names:
             if key not in schedule:
                 self._take_out(key)
         for key, facts in changed.items():
             name = _name(key)
             self._take_in(key, schedule[key], facts, stored=stored.get(name), anchor=anchors.get(name, now), now=now)
+
+    def go_on_from_store(self, schedule: Schedule, now: int, *, led_until: int | None = None) -> None:
+        """A term begins: every job goes on from its stored state; one that has none, from what is known of it here.
+
+        `led_until`: up to when another replica is known to have led, if it is. A store that has no state at all then
+        has lost them: what came due by that instant is taken for published.
+
+        Raises:
+            StoreAwayError: the store cannot be read; nothing was changed.
+        """
+        engine = self._engine
+        stored = self._store.load(engine.names)
+        begins = stored
+        if not stored and led_until is not None:
+            known = {name: engine.state(name) for name in engine.names}
+            begins = {name: s._replace(watermark=max(s.watermark, min(led_until, now))) for name, s in known.items()}
+        anchors = self._store.anchors(self._proposed)
+        moved = [name for name, anchor in anchors.items() if anchor != self._proposed[name]]
+        self._store.forget_absent([_name(key) for key in schedule], now)
+        # What was noted as a follower, or under a term before, is not what the store goes on from.
+        self.unsaved = {}
+        for name in list(engine.names):
+            state = begins.get(name)
+            if state is None:
+                self.unsaved[name] = engine.state(name)
+                continue
+            try:
+                begun = engine.put_state(name, state, now)
+                ran_at = to_datetime(begun.watermark).astimezone(self._zone)
+            except Exception as error:  # noqa: BLE001  # one bad entry must not stop the others
+                self._put_aside(self.keys[name], None, error, now)
+                continue
+            if begun != stored.get(name):
+                self.unsaved[name] = begun
+            entry = schedule.get(self.keys[name])
+            if entry is not None:
+                entry.last_run_at = ran_at
+        for name in moved:
+            # Another beat was first to say where the grid of this job begins.
+            self._known.pop(self.keys[name], None)
+        self.update(schedule, [self.keys[name] for name in moved], now, leads=True)
+
+    def keep_anew(self) -> None:
+        """Owe the store the states and anchors that it does not have any more.
+
+        Raises:
+            StoreAwayError: the store cannot be read; nothing was changed.
+        """
+        stored = self._store.load(self._engine.names)
+        self._store.anchors(self._proposed)
+        for name in self._engine.names:
+            if name not in stored:
+                self.unsaved.setdefault(name, self._engine.state(name))
 
     def changed_in_place(self, schedule: Schedule, *, tracked: bool) -> list[Any]:
         """Names of entries that are not as they were taken in, among the next few hundred.
@@ -103,6 +165,8 @@ class Roster:
         """The facts of an entry, if they are not the known ones."""
         self.keys[_name(key)] = key
         try:
+            if not _has_bytes(_name(key)):
+                raise ValueError("the name is no text that can be stored or sent")  # noqa: TRY301  # one place to contain
             facts = self._facts(entry)
         except Exception as error:  # noqa: BLE001  # one bad entry must not stop the others
             self._put_aside(key, None, error, now)
@@ -127,7 +191,9 @@ class Roster:
                 continue
             # What an entry object of a user's own says differs from one start to the next, as its last run does.
             (given if has_fixed_start(entry) else proposed)[_name(key)] = at
-        return given | self._store.anchors(proposed)
+        kept = self._store.anchors(proposed)
+        self._proposed |= kept
+        return given | kept
 
     def _take_in(  # noqa: PLR0913  # all that is known of one entry
         self,
@@ -144,15 +210,19 @@ class Roster:
             trigger = self._trigger(facts, anchor)
             known = self._engine.state(name) if name in self._engine.names else stored
             begins_with = known or _first_state(entry, trigger)
-            state = self._engine.add(self._maker.job(name, facts, trigger), begins_with, now)
+            job = self._maker.job(name, facts, trigger)
+            before = self._engine.job(name) if name in self._engine.names else None
+            state = self._engine.add(job, begins_with, now)
         except Exception as error:  # noqa: BLE001  # as above
             self._put_aside(key, facts, error, now)
             return
         self._known[key] = facts
+        if before is not None:
+            self.policies.remove(before)
+        self.policies.add(job)
         self.forgotten.discard(name)
         self.quarantine.recovered([name])
-        if state != stored:
-            self.unsaved[name] = state
+        self.unsaved[name] = state
         if stored is not None:
             entry.last_run_at = to_datetime(state.watermark).astimezone(self._zone)
         self.polls.drop(name)
@@ -167,7 +237,7 @@ class Roster:
     def _put_aside(self, key: Any, facts: Facts | None, error: Exception, now: int) -> None:  # noqa: ANN401  # a name
         name = _name(key)
         self._known[key] = facts
-        self._engine.remove(name)
+        self._remove(name)
         self.polls.drop(name)
         self.quarantine.put_aside(name, error, now + QUARANTINE_MS)
 
@@ -175,12 +245,19 @@ class Roster:
         name = _name(key)
         if self._known.pop(key, self) is self:
             return
-        self._engine.remove(name)
+        self._remove(name)
         self.polls.drop(name)
         self.quarantine.drop(name)
         self.keys.pop(name, None)
         self.unsaved.pop(name, None)
-        self.forgotten.add(name)
+        if _has_bytes(name):
+            self.forgotten.add(name)
+
+    def _remove(self, name: str) -> None:
+        if name in self._engine.names:
+            self.policies.remove(self._engine.job(name))
+            self._engine.remove(name)
+        self._proposed.pop(name, None)
 
 
 def _first_state(entry: ScheduleEntry, trigger: Trigger) -> JobState | None:
@@ -193,6 +270,14 @@ def _first_state(entry: ScheduleEntry, trigger: Trigger) -> JobState | None:
 
 def _name(key: Any) -> str:  # noqa: ANN401  # Celery takes anything as a name
     return key if isinstance(key, str) else repr(key)
+
+
+def _has_bytes(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_entry(entry: object) -> bool:

@@ -1,9 +1,9 @@
 """The scheduler class that beat runs: Celery's interface around the engine, which decides what is published and when.
 
-    tick:  changes of the schedule -> the clocks -> the readings -> the engine -> publish -> keep states and decisions
+    tick:  the clocks -> changes of the schedule -> the lease -> the readings -> the engine -> one commit
 
-No error leaves `tick`, and no broker that is away holds it up for longer than its time limits. Publishing goes by
-Celery's own way (`apply_entry`, `apply_async`, `send_task`), so that whoever overrides one of these is called.
+No error leaves `tick`, and no broker that is away holds it up for longer than its time limits. Whoever overrides one of
+Celery's ways to publish (`apply_entry`, `apply_async`, `send_task`) is called.
 """
 
 import logging
@@ -11,17 +11,23 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from celery import Celery
+from celery.exceptions import ImproperlyConfigured
 from kombu.exceptions import OperationalError
 
 from packages.infra.beat.celery_host import CeleryHost
 from packages.infra.beat.changes import Changes
+from packages.infra.beat.garbage import PostponedCollection
 from packages.infra.beat.loop import Loop
 from packages.infra.beat.quarantine import Quarantined
 from packages.infra.beat.schedule_map import ScheduleMap
+from packages.infra.beat.standing import Standing
 from packages.infra.beat.state_store import StoreAwayError
+from packages.infra.beat.trouble import trouble_of
 from packages.infra.beat.wiring import Opened, open_for
+from packages.infra.telemetry.beat_metrics import BeatMetrics
+from packages.infra.telemetry.beat_telemetry import BeatTelemetry
 from packages.infra.telemetry.logs import tell_fields
-from packages.scheduling.instants import SECOND_MS, to_instant
+from packages.scheduling.instants import to_instant
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +41,7 @@ RETRY_AFTER_S: Final = 1.0
 class AdaptiveScheduler(CeleryHost):
     """Runs any `beat_schedule`. `open_for` opens what it keeps and asks for, for a test to replace."""
 
-    open_for: Callable[[Celery], Opened] = staticmethod(open_for)
+    open_for: Callable[[CeleryHost], Opened] = staticmethod(open_for)
 
     def __init__(self, app: Celery, schedule: Any = None, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # Celery's own signature
         self._loop: Loop | None = None
@@ -44,7 +50,21 @@ class AdaptiveScheduler(CeleryHost):
         # Meanwhile the handler of a signal must touch nothing.
         self._is_at_work = False
         self._is_asked_to_end = False
+        self._telemetry: BeatTelemetry | None = None
+        self._garbage = PostponedCollection()
         super().__init__(app, ScheduleMap() if schedule is None else schedule, *args, **kwargs)
+
+    @property
+    def telemetry(self) -> BeatTelemetry:
+        """What it tells of itself while it runs; another one after `close`."""
+        if self._telemetry is None:
+            self._telemetry = BeatTelemetry(self.app, self.monotonic_s)
+        return self._telemetry
+
+    @property
+    def metrics(self) -> BeatMetrics:
+        """See `Host`."""
+        return self.telemetry.metrics
 
     @property
     def quarantined(self) -> dict[str, Quarantined]:
@@ -89,36 +109,49 @@ class AdaptiveScheduler(CeleryHost):
 
         Raises:
             SystemExit: a signal asked beat to end, and its own SystemExit was lost in what it had interrupted.
+            celery.exceptions.ImproperlyConfigured: a setting makes no sense.
         """
         self._is_at_work, self._is_asked_to_end = True, False
+        wait_s = RETRY_AFTER_S
+        self._garbage.begin()
         try:
             wait_s = self._tick()
+        except ImproperlyConfigured:
+            raise
         except Exception:
             log.exception("tick_failed")
-            wait_s = RETRY_AFTER_S
         finally:
             self._is_at_work = False
+            self._garbage.end(more=not wait_s)
+        self.telemetry.ticked(pending=0 if self._loop is None else self._loop.pending)
         if self._is_asked_to_end:
             raise SystemExit
         return wait_s
 
     def sync(self) -> None:
-        """Keep what is not kept yet."""
-        was_at_work, self._is_at_work = self._is_at_work, True
+        """Keep what is not kept yet. Not in the middle of a tick, from where Celery calls it, too: that keeps it."""
+        if self._is_at_work:
+            return
+        self._is_at_work = True
         try:
             if self._loop is not None:
                 self._loop.save()
         finally:
-            self._is_at_work = was_at_work
+            self._is_at_work = False
 
     def close(self) -> None:
-        """Keep what is not kept yet and let go of all connections; a later `tick` opens them again.
+        """Keep what is not kept yet, give the lease back, let go of all connections; a later `tick` opens them again.
 
         Celery calls it twice when beat is to end: from the handler of the signal, which may have interrupted a tick,
-        and again when the tick was left. The first call then does nothing: what it needs may be in use right there.
+        and again when the tick was left. The first call then only gives the lease back, by a connection of its own: all
+        else may be in use right there. What the tick was about to commit is refused, and the next leader's to do.
         """
+        if self._telemetry is not None:
+            self._telemetry.stopping()
         if self._is_at_work:
             self._is_asked_to_end = True
+            if self._loop is not None:
+                self._loop.resign()
             return
         self._is_at_work = True
         try:
@@ -128,6 +161,9 @@ class AdaptiveScheduler(CeleryHost):
             loop, self._loop = self._loop, None
             if loop is not None:
                 loop.close()
+            telemetry, self._telemetry = self._telemetry, None
+            if telemetry is not None:
+                telemetry.close()
 
     def _tick(self) -> float:
         now = to_instant(self.utc_now())
@@ -138,11 +174,8 @@ class AdaptiveScheduler(CeleryHost):
         self._follow_changes(loop, now)
         if loop.run(now):
             return 0
-        wake = loop.next_wake()
-        if wake is None:
-            return self._at_most(LONGEST_WAIT_S)
         # Against the clock as it is now: publishing took its time.
-        wait_s = wake / SECOND_MS - self.utc_now().timestamp()
+        wait_s = loop.wait_s(self.utc_now().timestamp())
         return self._at_most(max(LEAST_WAIT_S, min(wait_s, LONGEST_WAIT_S)))
 
     def _at_most(self, wait_s: float) -> float:
@@ -154,12 +187,13 @@ class AdaptiveScheduler(CeleryHost):
             self._changes = Changes(self.app, make_entry=self.make_entry, now_s=self.monotonic_s())
         opened: Opened | None = None
         try:
-            opened = self.open_for(self.app)
+            opened = self.open_for(self)
             names = self._changes.all_names(self.schedule, asks_everybody=self.asks_everybody)
             loop = Loop(self, opened, names, now)
         except (OperationalError, StoreAwayError) as error:
             if opened is not None:
                 opened.close()
+            self.metrics.stands(Standing.NO_BROKER, term=0, trouble=trouble_of(error))
             if str(error) != self._away:
                 log.warning("broker_away", extra={"error": str(error)})
             self._away = str(error)

@@ -4,9 +4,12 @@ Never decides what a state means. `packages.infra.beat.redis_state` keeps them i
 """
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
+from packages.scheduling.instants import HOUR_MS
 from packages.scheduling.state import JobState
+
+ABSENT_FOR_MS: Final = HOUR_MS
 
 
 class StoreAwayError(Exception):
@@ -28,16 +31,15 @@ class StateStore(Protocol):
         """Drop states and anchors, so that a job that comes back later starts afresh."""
         ...
 
-    def forget_all_but(self, names: Collection[str]) -> None:
-        """`forget` every job that is not one of `names`."""
+    def forget_absent(self, names: Collection[str], now: int) -> None:
+        """`forget` every job that was none of `names` at each call of the last `ABSENT_FOR_MS`.
+
+        A shorter absence may be that of a job that only some replicas know, while a new version is rolled out.
+        """
         ...
 
     def anchors(self, proposed: Mapping[str, int]) -> dict[str, int]:
         """The anchors of these jobs: the instant that was the first to be proposed for each, by whomever."""
-        ...
-
-    def compare_and_set(self, name: str, old: JobState | None, new: JobState) -> bool:
-        """Keep `new` if the state is still `old` (None: there is none), in one step; whether it was."""
         ...
 
 
@@ -62,18 +64,11 @@ class MemoryStateStore:
             self._states.pop(name, None)
             self._anchors.pop(name, None)
 
-    def forget_all_but(self, names: Collection[str]) -> None:
-        """See `StateStore`."""
+    def forget_absent(self, names: Collection[str], now: int) -> None:  # noqa: ARG002  # of the protocol
+        """See `StateStore`; nobody else knows other jobs, so they go at once."""
         kept = set(names)
         self.forget([name for name in (*self._states, *self._anchors) if name not in kept])
 
     def anchors(self, proposed: Mapping[str, int]) -> dict[str, int]:
         """See `StateStore`."""
         return {name: self._anchors.setdefault(name, anchor) for name, anchor in proposed.items()}
-
-    def compare_and_set(self, name: str, old: JobState | None, new: JobState) -> bool:
-        """See `StateStore`."""
-        if self._states.get(name) != old:
-            return False
-        self._states[name] = new
-        return True

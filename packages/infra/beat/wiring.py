@@ -1,27 +1,42 @@
-"""What beat keeps and asks for, opened for one app: in the broker's Redis, else in the process with a warning.
+"""What beat keeps, asks for and publishes with, opened for one scheduler: in the broker's Redis, else in the process.
 
 The one place of this package that knows which class stands behind which port.
 """
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from celery import Celery
 
 from packages.infra.beat.beat_status import BeatStatusStore
 from packages.infra.beat.broker_readings import BrokerReadings
-from packages.infra.beat.decision_sink import DecisionSink, MemoryDecisions
+from packages.infra.beat.celery_host import ANSWERS_WITHIN_S, CeleryHost
+from packages.infra.beat.claims import MemoryClaims
+from packages.infra.beat.commit_script import COMMIT
+from packages.infra.beat.kombu_publisher import KombuPublisher
+from packages.infra.beat.lease import PERIOD, SHORTEST_PERIOD, Lease, LeaseStore, MemoryLease, replica_name
+from packages.infra.beat.messages import Messages
+from packages.infra.beat.publisher import Publisher
 from packages.infra.beat.readings import Readings
-from packages.infra.beat.redis_decisions import RedisDecisions
+from packages.infra.beat.redis_claims import CLAIM, SETTLE, RedisClaims
+from packages.infra.beat.redis_lease import KEEP, RedisLease
+from packages.infra.beat.redis_publisher import RedisPublisher
 from packages.infra.beat.redis_state import RedisStateStore
 from packages.infra.beat.state_store import MemoryStateStore, StateStore
-from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
+from packages.infra.ledger.ledger import Ledger, MemoryLedger
+from packages.infra.ledger.redis_ledger import RedisLedger, length_of
+from packages.infra.queue.broker_redis import STATE_URL_SETTING, BrokerRedis, open_state_redis
+from packages.infra.queue.script_wire import ScriptWire
+from packages.scheduling.instants import to_instant
 
 log = logging.getLogger(__name__)
 
 # A setting of the app: makes the calendars of some markets, as of an instant.
 CALENDARS_SETTING: Final = "beat_calendars"
+# Another one: how many seconds a lease holds without being renewed.
+LEASE_PERIOD_SETTING: Final = "beat_lease_period_s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +44,11 @@ class Opened:
     """What one scheduler works with. `redis` and `status` are None where the broker is no Redis."""
 
     store: StateStore
-    decisions: DecisionSink
+    ledger: Ledger
     readings: Readings
     redis: BrokerRedis | None
+    lease: Lease
+    publisher: Publisher
     status: BeatStatusStore | None = None
 
     def ask_again(self) -> None:
@@ -41,26 +58,76 @@ class Opened:
 
     def close(self) -> None:
         """Let go of the connections."""
+        self.publisher.close()
         self.readings.close()
         if self.redis is not None:
             self.redis.close()
 
 
-def open_for(app: Celery) -> Opened:
-    """Open what beat needs beside the messages.
+def open_for(host: CeleryHost) -> Opened:
+    """Open what beat needs.
 
     Raises:
-        kombu.exceptions.OperationalError: the broker cannot be reached.
+        kombu.exceptions.OperationalError: the broker, or where the state is kept, cannot be reached.
     """
-    redis = open_broker_redis(app)
-    calendars = app.conf.get(CALENDARS_SETTING)
+    redis = open_state_redis(host.app)
+    readings = BrokerReadings(redis, host.app.conf.get(CALENDARS_SETTING))
     if redis is None:
-        log.warning("state_is_in_process_only", extra={"reason": "the broker is not Redis"})
-        return Opened(MemoryStateStore(), MemoryDecisions(), BrokerReadings(None, calendars), None)
+        log.warning("state_is_in_process_only", extra={"reason": "the broker is not Redis; one replica only"})
+        return opened_with(host, store=MemoryStateStore(), ledger=MemoryLedger(), readings=readings)
+    if redis.is_broker and host.app.conf.get(STATE_URL_SETTING):
+        log.warning("state_url_not_used", extra={"reason": "the broker is Redis and keeps the state, too"})
+    # One connection for what must be in order: the lease, and what is published under it.
+    wire = ScriptWire(redis, (KEEP, COMMIT, CLAIM, SETTLE), timeout_s=ANSWERS_WITHIN_S)
+    lease = lease_of(host, RedisLease(redis, wire))
+    length = length_of(host.app)
     return Opened(
         store=RedisStateStore(redis),
-        decisions=RedisDecisions(redis),
-        readings=BrokerReadings(redis, calendars),
+        ledger=RedisLedger(redis, length=length),
+        readings=readings,
         redis=redis,
+        lease=lease,
+        publisher=_publisher(host, redis, wire, lease, length),
         status=BeatStatusStore(redis),
     )
+
+
+def _publisher(host: CeleryHost, redis: BrokerRedis, wire: ScriptWire, lease: Lease, length: int) -> Publisher:
+    if not redis.is_broker:
+        return KombuPublisher(host, RedisClaims(redis, wire, lease, ledger_length=length), lease)
+    return RedisPublisher(
+        redis,
+        wire,
+        Messages(host),
+        lease,
+        ledger_length=length,
+        reconnect=host.reconnect,
+        now=lambda: to_instant(host.utc_now()),
+        monotonic=host.monotonic_s,
+    )
+
+
+def opened_with(
+    host: CeleryHost, *, store: StateStore, ledger: Ledger, readings: Readings, status: BeatStatusStore | None = None
+) -> Opened:
+    """What beat needs where it publishes by Celery's own way and shares nothing: for one replica."""
+    lease = lease_of(host, MemoryLease())
+    publisher = KombuPublisher(host, MemoryClaims(store, ledger), lease)
+    return Opened(store, ledger, readings, None, lease, publisher, status)
+
+
+def lease_of(host: CeleryHost, store: LeaseStore) -> Lease:
+    """The lease of one replica, with the period of the app's settings."""
+    return Lease(
+        store,
+        owner=replica_name(),
+        period=lease_period(host.app),
+        monotonic=host.monotonic_s,
+        now=lambda: to_instant(host.utc_now()),
+    )
+
+
+def lease_period(app: Celery) -> timedelta:
+    """How long a lease holds without being renewed; the setting, but a second at least."""
+    given = app.conf.get(LEASE_PERIOD_SETTING)
+    return PERIOD if given is None else max(SHORTEST_PERIOD, timedelta(seconds=float(given)))

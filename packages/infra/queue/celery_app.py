@@ -14,7 +14,7 @@ from packages.catalogue.checks import check_catalogue
 from packages.catalogue.queues import Profile, queues_of
 from packages.infra.connections import resolve_connections
 from packages.infra.queue.beat_calendars import BeatCalendars
-from packages.infra.queue.configuration import celery_configuration
+from packages.infra.queue.configuration import celery_configuration, state_configuration
 from packages.infra.queue.entries import beat_entries
 from packages.infra.queue.process_signals import BeatInputs, connect_process_signals
 from packages.infra.queue.profiles import profile_of, settings_of
@@ -43,8 +43,10 @@ def _make_app() -> Celery:
     settings = settings_of(profile, os.environ)
     connections = resolve_connections(settings)
     use_mended_transport()
-    app = Celery("minsy")
+    app = Celery("minsy", task_cls="packages.infra.queue.once:OnceTask")
     app.conf.update(celery_configuration(profile, settings, connections))
+    if publishes:
+        app.conf.update(state_configuration(get_beat_settings()))
     app.conf.beat_schedule = _build_beat_schedule(enabled=publishes)
     beat = BeatInputs(source, BeatCalendars(get_beat_settings())) if publishes else None
     if beat is not None:

@@ -2,18 +2,22 @@
 
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from kombu import Queue
 
 from packages.catalogue.queues import QUEUES, Profile
 from packages.infra.connections import REDIS_URL_PREFIXES, Connections
 from packages.infra.queue.profiles import task_modules
+from packages.shared_settings.beat import BeatSettings
 from packages.shared_settings.common import CommonSettings
 from packages.shared_settings.workers import WorkerCpuSettings, WorkerIoSettings
 
 # A name that never resolves (RFC 2606): without a server nothing may be published to a default address by accident.
 NO_SERVER_URL = "redis://no-server-is-configured.invalid:6379/0"
+# A task `area.what` goes to the queue `area`; another task to the default queue. As patterns, and not as a function:
+# what is published often is then cut out of one message instead of being built each time.
+ROUTES: Final = {pattern: {"queue": queue.name} for queue in QUEUES for pattern in (queue.name, f"{queue.name}.*")}
 
 
 def celery_configuration(profile: Profile, settings: CommonSettings, connections: Connections) -> dict[str, Any]:
@@ -38,7 +42,7 @@ def celery_configuration(profile: Profile, settings: CommonSettings, connections
         "accept_content": ["json"],
         "result_accept_content": ["json"],
         "task_queues": [Queue(queue.name, routing_key=queue.name) for queue in QUEUES],
-        "task_routes": (route_by_area,),
+        "task_routes": ROUTES,
         "task_default_queue": "maintenance",
         "task_default_exchange": "minsy",
         "task_create_missing_queues": False,
@@ -60,19 +64,29 @@ def celery_configuration(profile: Profile, settings: CommonSettings, connections
         # Beat wakes at least this often, and so notices a clock that was set back.
         "beat_max_loop_interval": 5,
     }
+    if isinstance(settings, BeatSettings):
+        configuration["beat_health_host"] = settings.beat_health_host
+        configuration["beat_health_port"] = settings.beat_health_port
     if isinstance(settings, WorkerIoSettings):
         configuration["worker_concurrency"] = settings.worker_io_concurrency
         configuration["worker_max_tasks_per_child"] = settings.worker_io_max_tasks_per_child
+        configuration["worker_metrics_host"] = settings.worker_io_metrics_host
+        configuration["worker_metrics_port"] = settings.worker_io_metrics_port
     if isinstance(settings, WorkerCpuSettings):
         configuration["worker_concurrency"] = settings.worker_cpu_concurrency
         configuration["worker_max_tasks_per_child"] = settings.worker_cpu_max_tasks_per_child
+        configuration["worker_metrics_host"] = settings.worker_cpu_metrics_host
+        configuration["worker_metrics_port"] = settings.worker_cpu_metrics_port
     return {**configuration, **_redis_options(broker_url, result_backend, settings)}
 
 
-def route_by_area(name: str, *_: object, **__: object) -> dict[str, str] | None:
-    """A task `area.what` goes to the queue `area`; another task to the default queue."""
-    area = name.partition(".")[0]
-    return {"queue": area} if any(queue.name == area for queue in QUEUES) else None
+def state_configuration(settings: BeatSettings) -> dict[str, Any]:
+    """Where beat keeps what it knows if the broker is no Redis; of beat, and of commands that read it."""
+    url = settings.beat_state_url
+    if url is None:
+        return {}
+    # As a secret: the configuration may be printed.
+    return {"beat_state_url": url, "beat_state_use_ssl": _tls_options(settings)}
 
 
 def _redis_options(broker_url: str, result_backend: str | None, settings: CommonSettings) -> Mapping[str, Any]:
@@ -84,11 +98,14 @@ def _redis_options(broker_url: str, result_backend: str | None, settings: Common
             "socket_timeout": 30,
             "health_check_interval": 25,
         }
-    tls: dict[str, Any] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
-    if settings.redis_tls_ca_file is not None:
-        tls |= {"ssl_ca_certs": str(settings.redis_tls_ca_file)}
+    tls = _tls_options(settings)
     if broker_url.startswith("rediss://"):
         options["broker_use_ssl"] = tls
     if result_backend is not None and result_backend.startswith("rediss://"):
         options["redis_backend_use_ssl"] = tls
     return options
+
+
+def _tls_options(settings: CommonSettings) -> dict[str, Any]:
+    tls: dict[str, Any] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return tls if settings.redis_tls_ca_file is None else {**tls, "ssl_ca_certs": str(settings.redis_tls_ca_file)}

@@ -1,8 +1,10 @@
 """Under which name an app keeps what it keeps on a server, so that two apps on one server do not mix.
 
-    <namespace>:beat:...        states, anchors, decisions and the status of beat
+    <namespace>:beat:...        lease, claims, states, anchors and what each replica says of itself
+    <namespace>:ledger          every decision
     <namespace>:control:...     what an operator says
     <namespace>:running:...     which runs are not over
+    <namespace>:done:...        which runs have completed
     <namespace>:active_markets  which markets are in use
     <namespace>:last_runs       how each task last ended; where the results are
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from celery import signals
 from celery.exceptions import CPendingDeprecationWarning
 
-from packages.catalogue.queues import Profile
+from packages.catalogue.queues import QUEUES, Profile
 from packages.infra.connections import Connections, NoServerError
 from packages.infra.queue.beat_calendars import BeatCalendars
 from packages.infra.queue.reload import EnvFilesSource, reload_on_hangup
@@ -72,11 +72,13 @@ def connect_process_signals(
 def _connect_what_a_worker_tells(profile: Profile, connections: Connections) -> None:
     # Beat imports none of it.
     from packages.infra.queue.running_signals import connect_running_signals
+    from packages.infra.queue.worker_delays import connect_worker_delays
     from packages.infra.queue.worker_reports import connect_worker_reports
     from packages.infra.queue.worker_signals import connect_worker_signals
 
     connect_worker_signals()
     connect_running_signals()
+    connect_worker_delays([queue.name for queue in QUEUES])
     has_market_data = profile in {Profile.IO, Profile.ALL}
     connect_worker_reports(database_url=connections.database_url if has_market_data else None)
 

@@ -1,7 +1,6 @@
 """Which runs of beat's jobs are not over, in the broker's Redis. A run counts from its publish to its final state.
 
-    beat is about to publish ──> publishing (known, and not counting: beat may end before it publishes)
-    beat has published ──> published (counts until its message expires)
+    beat publishes ──> written in the same step (counts until its message expires)
     a worker starts it ──> started (counts for a lease, which the worker's main process renews)
       ├─ success, failure, revoked, expired ──> ended: it is forgotten
       ├─ retry ──> counts until its next start is due, and a lease longer
@@ -9,13 +8,14 @@
     a worker without these signals ──> it lapses when its message would have expired
 
 One hash, `<ns>:running:runs`: task id -> a run as versioned JSON. `<ns>:running:workers` is there while a worker lives
-that keeps it; without one nothing is known. Clocks of two machines may differ by less than a lease. Decides
-nothing about a fire.
+that keeps it; without one nothing is known. Clocks of two machines may differ by less than a lease.
+`<ns>:done:<task id>` is there for a while after a run has completed, for whoever must not run it twice. Decides nothing
+about a fire.
 """
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -71,20 +71,11 @@ class RunningStore:
         self._client = redis.client
         self._runs = redis.key("running:runs")
         self._workers = redis.key("running:workers")
-
-    def publishing(self, runs: Iterable[JobRun]) -> None:
-        """Make runs known that are about to be published. They count as long as they say themselves: not at all yet."""
-        if values := {run.run.task_id: _encode(run) for run in runs}:
-            self._client.hset(self._runs, mapping=values)
-
-    def published(self, counts_until: Mapping[str, int]) -> None:
-        """Count known runs, by task id, that were published; a worker may have ended some of them meanwhile."""
-        if counts_until:
-            self._client.eval(_RENEW, 1, self._runs, *_flat(counts_until))
+        self._done = redis.key("done")
 
     def started(self, run: JobRun) -> None:
         """Count a run that a worker begins; also one that was not counted, or not any more."""
-        self._client.hset(self._runs, run.run.task_id, _encode(run))
+        self._client.hset(self._runs, run.run.task_id, run_text(run))
 
     def renew(self, counts_until: Mapping[str, int], *, now: int) -> None:
         """Let runs count for longer, by task id; those that are over stay so. Also says that a worker lives."""
@@ -98,6 +89,17 @@ class RunningStore:
         """Count runs no more."""
         if task_ids:
             self._client.hdel(self._runs, *task_ids)
+
+    def completed(self, task_id: str, *, known_for: timedelta) -> None:
+        """Count a run no more, and let it be known for a while that it did what it should."""
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.hdel(self._runs, task_id)
+            pipe.set(f"{self._done}:{task_id}", b"", px=to_ms(known_for))
+            pipe.execute()
+
+    def is_completed(self, task_id: str) -> bool:
+        """Whether that is known of this run."""
+        return bool(self._client.exists(f"{self._done}:{task_id}"))
 
     def read(self, now: int) -> Reading[Mapping[str, tuple[Run, ...]]] | None:
         """The runs by job that count at the instant `now`, the oldest first.
@@ -135,7 +137,8 @@ def _flat(counts_until: Mapping[str, int]) -> list[str | int]:
     return [value for pair in counts_until.items() for value in pair]
 
 
-def _encode(run: JobRun) -> str:
+def run_text(run: JobRun) -> str:
+    """A run as it is stored."""
     values = {
         "v": _VERSION,
         "job": run.job,

@@ -21,7 +21,8 @@ from celery.utils.time import maybe_iso8601
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
+from packages.infra.queue.broker_redis import STATE_URL_SETTING, BrokerRedis, open_broker_redis, open_state_redis
+from packages.infra.queue.once import OnceTask, completion_id
 from packages.infra.queue.outages import Errand
 from packages.infra.queue.running import LEASE, JobRun, RunningStore
 from packages.scheduling.instants import SECOND_MS, to_instant, to_ms
@@ -31,7 +32,7 @@ _LEASE_MS = to_ms(LEASE)
 
 
 class ProcessRedis:
-    """The broker's Redis as one process reaches it, opened at its first use; None where the broker is no Redis."""
+    """The Redis of the broker, or of beat's state, as one process reaches it, opened at its first use; None without."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
@@ -46,7 +47,9 @@ class ProcessRedis:
         """
         with self._lock:
             if not self._opened:
-                self._opened.append(open_broker_redis(self._app))
+                # Not asked for where there is none: it would warn of what is beat's alone.
+                has_state = bool(self._app.conf.get(STATE_URL_SETTING))
+                self._opened.append((open_state_redis if has_state else open_broker_redis)(self._app))
             return self._opened[0]
 
 
@@ -68,10 +71,19 @@ class RunKeeper:
         if not job or (state == states.REJECTED and getattr(outcome, "requeue", False)):
             return
         if state == states.RETRY and isinstance(outcome, Retry):
-            counts_until = max(_due_at(outcome, now) + _LEASE_MS, _instant_of(task.request.expires) or 0)
+            counts_until = max(_due_at(outcome, now) + _LEASE_MS, instant_of(task.request.expires) or 0)
             self._count(_run(job, task_id, task, counts_until, now))
+        elif state == states.SUCCESS and isinstance(task, OnceTask) and completion_id(task) is not None:
+            known_for = task.completed_for
+            self._do(lambda store: store.completed(task_id, known_for=known_for))
         else:
             self.ended(task_id)
+
+    def is_completed(self, task_id: str) -> bool:
+        """Whether a run has completed before; False as long as nobody can be asked."""
+        found: list[bool] = []
+        self._do(lambda store: found.append(store.is_completed(task_id)))
+        return any(found)
 
     def ended(self, task_id: str) -> None:
         """Count a run no more, if it was counted."""
@@ -195,18 +207,18 @@ def _job_of(task: "Task[Any, Any]") -> str | None:
 
 
 def _run(job: str, task_id: str, task: "Task[Any, Any]", counts_until: int, now: int) -> JobRun:
-    published_at = _instant_of((task.request.headers or {}).get("beat_published_at"))
+    published_at = instant_of((task.request.headers or {}).get("beat_published_at"))
     return JobRun(job, Run(task_id, now if published_at is None else published_at, counts_until))
 
 
 def _due_at(retry: Retry, now: int) -> int:
     """When a retry begins: celery gives seconds from now, or an instant."""
     if isinstance(retry.when, datetime):
-        return _instant_of(retry.when) or now
+        return instant_of(retry.when) or now
     return now + round(float(retry.when or 0) * SECOND_MS)
 
 
-def _instant_of(value: object) -> int | None:
+def instant_of(value: object) -> int | None:
     """The instant of a datetime or of its text, in UTC where it has no zone; None of anything else."""
     if not isinstance(value, str | datetime):
         return None

@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from celery import Task, signals
+from celery import Task, signals, states
 from redis.exceptions import RedisError
 
 from packages.infra.queue.last_runs import LastRun, record_last_run
@@ -35,6 +35,9 @@ def _started(task_id: str, task: Task[Any, Any], **_: object) -> None:
 
 
 def _ended(task_id: str, task: Task[Any, Any], retval: object, state: str | None, **_: object) -> None:
+    if state == states.IGNORED:
+        # It was dropped, or goes on as another task: there was no run.
+        return
     started = vars(task.request).get(_STARTED)
     run = LastRun(
         task=task.name,

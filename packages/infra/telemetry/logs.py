@@ -82,7 +82,9 @@ def _told(record: logging.LogRecord) -> str:
 
 def _quoted(value: object) -> str:
     text = str(value)
-    return f'"{text}"' if " " in text and not text.startswith(("{", "[")) else text
+    # Lists and mappings have their own brackets, also those that come as JSON.
+    has_brackets = text.startswith("{") or (text.startswith("[") and not isinstance(value, str))
+    return f'"{text}"' if " " in text and not has_brackets else text
 
 
 def _json_formatter() -> logging.Formatter:

@@ -5,12 +5,17 @@ from typing import Final
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.decision import Opinion, Reason, Verdict
 from packages.scheduling.instants import NEVER_ENDS
-from packages.scheduling.policies import OverlapMode
+from packages.scheduling.policies import OverlapMode, Policies
 from packages.scheduling.snapshot import Run, Snapshot
 
 NAME: Final = "overlap"
 # A buffered fire asks again this often whether the run is over.
 ASK_AGAIN_MS: Final = 1_000
+
+
+def may_speak(policies: Policies, snapshot: Snapshot) -> bool:  # noqa: ARG001  # this tick may add runs of its own
+    """Whether the job minds an earlier run."""
+    return policies.overlap is not OverlapMode.ALLOW
 
 
 def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:

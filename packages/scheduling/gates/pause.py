@@ -5,9 +5,15 @@ from typing import Final
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.decision import Opinion, Reason, Verdict
 from packages.scheduling.instants import NEVER_ENDS
+from packages.scheduling.policies import Policies
 from packages.scheduling.snapshot import Pause, Snapshot
 
 NAME: Final = "pause"
+
+
+def may_speak(policies: Policies, snapshot: Snapshot) -> bool:  # noqa: ARG001  # of any job
+    """Whether there are pauses at all."""
+    return snapshot.pauses is not None and bool(snapshot.pauses.value)
 
 
 def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:

@@ -11,7 +11,7 @@ from typing import Final
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.decision import Fact, Opinion, Reason, Verdict
 from packages.scheduling.instants import NEVER_ENDS, to_datetime
-from packages.scheduling.policies import GateMode, TradingHours, UnknownDates
+from packages.scheduling.policies import GateMode, Policies, TradingHours, UnknownDates
 from packages.scheduling.snapshot import Snapshot
 
 NAME: Final = "trading_hours"
@@ -24,6 +24,11 @@ class _State:
     is_open: bool | None
     until: int
     fact: Fact
+
+
+def may_speak(policies: Policies, snapshot: Snapshot) -> bool:  # noqa: ARG001  # whatever is known
+    """Whether the job has trading hours."""
+    return policies.trading_hours is not None
 
 
 def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:

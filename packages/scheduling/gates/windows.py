@@ -10,7 +10,7 @@ from typing import Final
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.decision import Fact, Opinion, Reason, Verdict
 from packages.scheduling.instants import DAY_MS, NEVER_ENDS, to_datetime
-from packages.scheduling.policies import GateMode, UnknownDates, WindowAction, Windows
+from packages.scheduling.policies import GateMode, Policies, UnknownDates, WindowAction, Windows
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.window_times import (
     SEARCH_DAYS,
@@ -23,6 +23,11 @@ from packages.scheduling.window_times import (
 from packages.scheduling.windows import windows_text
 
 NAME: Final = "windows"
+
+
+def may_speak(policies: Policies, snapshot: Snapshot) -> bool:  # noqa: ARG001  # whatever is known
+    """Whether the job has windows."""
+    return policies.windows is not None
 
 
 def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:

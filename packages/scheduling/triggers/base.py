@@ -23,6 +23,14 @@ class Trigger(Protocol):
     more says so.
     """
 
+    @property
+    def repeats_when_set_back(self) -> bool:
+        """Whether what it has named runs once more when the wall clock is set back and those instants come round again.
+
+        So does what follows the clock: it would be silent for as long. What has an hour of its own runs once.
+        """
+        ...
+
     def next_after(self, after: int) -> int | None:
         """The first nominal later than `after`, which may be any integer; None if there is none."""
         ...

@@ -35,6 +35,11 @@ class Within:
         if self.active_until <= self.active_from:
             raise TriggerError(f"a trigger that is active from {self.active_from} may not end at {self.active_until}")
 
+    @property
+    def repeats_when_set_back(self) -> bool:
+        """See `Trigger`."""
+        return self.trigger.repeats_when_set_back
+
     def next_after(self, after: int) -> int | None:
         """See `Trigger`."""
         nominal = self.trigger.next_after(max(after, self.active_from - 1))
@@ -69,6 +74,11 @@ class Limited:
         _check_start(self.counted_from)
         if not 1 <= self.fires <= MOST_FIRES:
             raise TriggerError(f"a limited trigger fires 1 to {MOST_FIRES} times, not {self.fires}")
+
+    @property
+    def repeats_when_set_back(self) -> bool:
+        """See `Trigger`."""
+        return self.trigger.repeats_when_set_back
 
     def next_after(self, after: int) -> int | None:
         """See `Trigger`."""

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 MINUTES: Final = frozenset(range(60))
 HOURS: Final = frozenset(range(24))
+# What `*/2` and its kin name.
+_STEPPED_HOURS: Final = frozenset(frozenset(range(0, len(HOURS), step)) for step in range(1, len(HOURS)))
 # Later than every local time that the engine looks at.
 _NO_LOCAL: Final = NEVER_ENDS + 7 * DAY_MS
 
@@ -108,6 +110,11 @@ class CronTrigger:
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.minutes, self.hours, self.days, self.zone, self.gap, self.fold)
+
+    @property
+    def repeats_when_set_back(self) -> bool:
+        """See `Trigger`: with `*` for the hours, and with `*/2` and the like if it runs in both halves of a fold."""
+        return self.hours == HOURS or (self.fold is Fold.BOTH and self.hours in _STEPPED_HOURS)
 
     def next_after(self, after: int) -> int | None:
         """See `Trigger`."""

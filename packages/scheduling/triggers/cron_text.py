@@ -1,10 +1,13 @@
 """A cron's fields as text, the same for the same sets: the shortest usual way to write each field."""
 
+from functools import lru_cache
+
 from packages.scheduling.triggers.cron_days import DAYS_OF_MONTH, DAYS_OF_WEEK, LAST, MONTHS, CronDays, DayRule
 
 _TWO = 2
 
 
+@lru_cache(maxsize=4096)
 def cron_text(minutes: frozenset[int], hours: frozenset[int], days: CronDays) -> str:
     """Five fields, with ` (day or weekday)` where a day may be in either of two restricted day fields.
 

@@ -30,6 +30,11 @@ class Excluding:
     trigger: Trigger
     exclusion: Trigger
 
+    @property
+    def repeats_when_set_back(self) -> bool:
+        """See `Trigger`."""
+        return self.trigger.repeats_when_set_back
+
     def next_after(self, after: int) -> int | None:
         """See `Trigger`."""
         nominal = self.trigger.next_after(after)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT, NEVER_ENDS, ONE_MS
 from packages.scheduling.jitter import hash64
@@ -25,6 +25,7 @@ class IntervalTrigger:
 
     period_ms: int
     phase_ms: int = 0
+    repeats_when_set_back: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.period_ms <= NEVER_ENDS:
@@ -49,7 +50,8 @@ class IntervalTrigger:
 
     def next_after(self, after: int) -> int | None:
         """See `Trigger`."""
-        after = max(after, FIRST_INSTANT - 1)
+        if after < FIRST_INSTANT - 1:
+            return self.next_after(FIRST_INSTANT - 1)
         nominal = after + self.period_ms - (after - self.phase_ms) % self.period_ms
         return nominal if nominal <= LAST_INSTANT else None
 

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from packages.scheduling.instants import DAY_MS, FIRST_INSTANT, LAST_INSTANT, ONE_MS
 from packages.scheduling.joint_sessions import joint_sessions
@@ -59,6 +59,7 @@ class _Shifted:
 
     instants: "array[int]"
     offset_ms: int
+    repeats_when_set_back: ClassVar[bool] = False
 
     def next_after(self, after: int) -> int | None:
         """See `Trigger`."""
@@ -94,6 +95,7 @@ class MarketEvent:
     offset_ms: int = 0
     combine: Combine = Combine.ANY
     _inner: Trigger = field(init=False, repr=False, compare=False)
+    repeats_when_set_back: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_offset(self.offset_ms)
@@ -130,6 +132,7 @@ class WithinSession:
     at_close: bool = False
     combine: Combine = Combine.ANY
     _inner: Trigger = field(init=False, repr=False, compare=False)
+    repeats_when_set_back: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         def within(table: SessionTable) -> WithinOneMarket:
@@ -169,6 +172,7 @@ class TradingDay:
     offset_ms: int = 0
     combine: Combine = Combine.ANY
     _inner: Trigger = field(init=False, repr=False, compare=False)
+    repeats_when_set_back: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_offset(self.offset_ms)

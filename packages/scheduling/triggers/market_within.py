@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT, SECOND_MS
 from packages.scheduling.sessions import SessionTable
@@ -30,6 +30,7 @@ class WithinOneMarket:
     every_ms: int
     at_open: bool
     at_close: bool
+    repeats_when_set_back: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.every_ms < SHORTEST_MS:

@@ -1,7 +1,7 @@
 """One instant, once."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT, to_datetime
 from packages.scheduling.triggers.base import TriggerError
@@ -22,6 +22,7 @@ class OneOff:
     """
 
     at: int
+    repeats_when_set_back: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not FIRST_INSTANT <= self.at <= LAST_INSTANT:

@@ -26,6 +26,11 @@ class Union:
         if not self.triggers:
             raise TriggerError("a union needs at least one trigger")
 
+    @property
+    def repeats_when_set_back(self) -> bool:
+        """See `Trigger`: not if one of them is to run once."""
+        return all(trigger.repeats_when_set_back for trigger in self.triggers)
+
     def next_after(self, after: int) -> int | None:
         """See `Trigger`."""
         nominals = (trigger.next_after(after) for trigger in self.triggers)

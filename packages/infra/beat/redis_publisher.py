@@ -1,0 +1,324 @@
+"""Publishing on a Redis-compatible broker: each call of one script claims, pushes, records and keeps, all or nothing.
+
+While the server works on one call the next one is made. A call that fails, or is not answered, leaves its fires to be
+published again: a fire that went through is found claimed then. Never decides what is published.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+
+from packages.infra.beat.commit_script import (
+    COMMIT,
+    MOST_FIRES,
+    ClaimSet,
+    CommitKeys,
+    is_claimed,
+    is_new,
+)
+from packages.infra.beat.lease import Lease
+from packages.infra.beat.message import MessageMaker
+from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
+from packages.infra.beat.publishing import claim_of, claim_of_id, task_id_of
+from packages.infra.beat.reconnecting_maker import MakerAwayError, ReconnectingMaker
+from packages.infra.beat.redis_round import Round, Sent
+from packages.infra.beat.stored_values import state_text
+from packages.infra.ledger.records import decision_text
+from packages.infra.queue.broker_redis import BrokerRedis
+from packages.infra.queue.running import JobRun, run_text
+from packages.infra.queue.script_wire import Argument, ScriptWire
+from packages.scheduling.claims import Shelf, Shelves
+from packages.scheduling.instants import DAY_MS
+from packages.scheduling.plan import Fire
+from packages.scheduling.policies import OverlapMode
+from packages.scheduling.snapshot import Run
+
+log = logging.getLogger(__name__)
+
+# So many calls are on their way at once; the server keeps their answers until they are read.
+_MOST_UNANSWERED: Final = 8
+_FIRST_BATCH: Final = 1_000
+_MOST_UNANSWERED_CLAIMS: Final = 100_000
+_MOST_SETS: Final = 10_000
+_ALLOW: Final = OverlapMode.ALLOW
+_OK: Final = 1
+_FOREIGN_KEY: Final = 2
+
+_CLAIMED: Final = Settled(Fate.CLAIMED)
+_REFUSED: Final = Settled(Fate.REFUSED)
+
+
+class ForeignKeyError(Exception):
+    """A key that a message or a claim belongs into holds something of another kind."""
+
+
+class RedisPublisher:
+    """See `packages.infra.beat.publisher.Publisher`. `wire` has the script; nothing may be unanswered on it.
+
+    `reconnect` opens the maker's connection anew after an error; whether the broker is there. `now` is the wall clock
+    in milliseconds; `monotonic` another one in seconds.
+    """
+
+    def __init__(  # noqa: PLR0913  # all that publishing needs
+        self,
+        redis: BrokerRedis,
+        wire: ScriptWire,
+        maker: MessageMaker,
+        lease: Lease,
+        *,
+        ledger_length: int,
+        reconnect: Callable[[BaseException], bool],
+        now: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._redis = redis
+        self._wire = wire
+        self._maker = ReconnectingMaker(maker, reconnect)
+        self._lease = lease
+        self._ledger_length = ledger_length
+        self._now = now
+        self._monotonic = monotonic
+        self._keys = CommitKeys(redis)
+        self._shelves = Shelves()
+        self._sets: dict[str, ClaimSet] = {}
+        # Claims of calls that were never answered, with the term: found claimed under it, they were ours.
+        self._unanswered: dict[bytes, int] = {}
+
+    @property
+    def first_batch(self) -> int:
+        """See `Publisher`."""
+        return _FIRST_BATCH
+
+    def commit(self, commit: Commit) -> Committed:
+        """See `Publisher`."""
+        begun_s = self._monotonic()
+        round_ = Round(commit)
+        away: BaseException | None = None
+        try:
+            for call in self._calls(commit, round_):
+                self._send(call, commit, round_)
+                while self._wire.unanswered > _MOST_UNANSWERED:
+                    self._receive(round_)
+        except (RedisError, OSError) as error:
+            self._failed(round_, error)
+        except MakerAwayError as error:
+            away = error.__cause__
+        try:
+            while round_.sent:
+                self._receive(round_)
+            self._apart(round_)
+        except (RedisError, OSError) as error:
+            self._failed(round_, error)
+        if away is not None:
+            round_.error = away
+        if round_.holder is not None:
+            self._lease.lost(round_.holder)
+        elif round_.error is None:
+            self._lease.renewed(begun_s)
+        return round_.committed()
+
+    def unfinished(self, term: int) -> Sequence[tuple[str, int, int, str]]:  # noqa: ARG002  # of the protocol
+        """See `Publisher`: none, for a claim and its message are written in one step."""
+        return ()
+
+    def forget(self, name: str) -> None:
+        """The entry of this name is another one from now on, or no more."""
+        self._maker.forget(name)
+        self._shelves.forget(name)
+
+    def hand_over(self) -> None:
+        """See `Publisher`: nothing is ever half done."""
+
+    def close(self) -> None:
+        """See `Publisher`."""
+        self._wire.reset()
+
+    def _calls(self, commit: Commit, round_: Round) -> Iterator[Sent]:
+        """The calls that a commit is made of; a job's state goes along with its fire, if that is the only one."""
+        if self._wire.unanswered:
+            # Of a commit that was broken off by what is no error, a signal say: its answers are not ours.
+            self._wire.reset()
+        states, fires = commit.states, commit.fires
+        with_fires = {out.fire.job.name for out in fires}
+        if len(with_fires) < len(fires):
+            # One of several may fail alone: then the state does not hold, whatever became of the others.
+            counts = Counter(out.fire.job.name for out in fires)
+            round_.spoiled.update(name for name, count in counts.items() if count > 1)
+        idle = iter([name for name in states if name not in with_fires])
+        decisions = iter(commit.decisions)
+        forgotten = iter(commit.forgotten)
+        first = True
+        numbers = iter(range(len(fires)))
+        while True:
+            sent = Sent(self._now())
+            self._fill(sent, commit, round_, numbers)
+            if not len(sent.call):
+                break
+            first = False
+            yield sent
+        while True:
+            sent = Sent(self._now())
+            call = sent.call
+            for name in islice(idle, MOST_FIRES):
+                call.state(name, state_text(states[name]))
+            call.decisions += [decision_text(decision) for decision in islice(decisions, MOST_FIRES)]
+            call.forgotten += islice(forgotten, MOST_FIRES)
+            if not (call.states or call.decisions or call.forgotten or first):
+                return
+            first = False
+            yield sent
+
+    def _fill(self, sent: Sent, commit: Commit, round_: Round, numbers: Iterator[int]) -> None:
+        """Put fires into a call until it is full; one that cannot be made a message has failed."""
+        call, fires, states = sent.call, commit.fires, commit.states
+        make, shelf_of, claim_set_of = self._maker.make, self._shelves.of, self._sets.get
+        term, at, spoiled = commit.term, sent.at, round_.spoiled
+        for number in numbers:
+            fire, entry = fires[number]
+            decision, job = fire.decision, fire.job
+            name, nominal, origin = decision.job, decision.nominal, decision.origin
+            task_id = task_id_of(name, nominal, origin)
+            claim = claim_of_id(task_id)
+            if call.has(claim):
+                round_.settled[number] = _CLAIMED
+                continue
+            try:
+                message = make(fire, entry, term=term, published_at=at, task_id=task_id)
+                shelf = shelf_of(job, nominal, origin)
+            except MakerAwayError:
+                raise
+            except Exception as error:  # noqa: BLE001  # one bad entry must not stop the others
+                round_.settled[number] = Settled(Fate.FAILED, error)
+                spoiled.add(name)
+                continue
+            state = 0
+            if name in states and name not in spoiled:
+                state = call.state(name, state_text(states[name]))
+            if message.accepted is not None:
+                sent.messages[number] = message
+            claim_set = claim_set_of(shelf.name) or self._set_of(shelf)
+            if job.policies.overlap is _ALLOW:
+                call.fire(number, claim_set, claim, message.pushes, decision_text(decision), state)
+            else:
+                run = (message.task_id, _run_text(fire, message.task_id, at))
+                call.fire_with_run(number, claim_set, claim, message.pushes, decision_text(decision), state, run)
+            if call.is_full:
+                return
+
+    def _set_of(self, shelf: Shelf) -> ClaimSet:
+        if len(self._sets) > _MOST_SETS:
+            self._sets.clear()
+        claim_set = self._sets[shelf.name] = ClaimSet(self._keys.claims(shelf.name), shelf.kept_ms)
+        return claim_set
+
+    def _send(self, sent: Sent, commit: Commit, round_: Round) -> None:
+        lease = self._lease
+        record, round_.tick_record = round_.tick_record, ""
+        first: tuple[Argument, ...] = (
+            f"{lease.owner}:{commit.term}",
+            lease.period_ms,
+            self._ledger_length,
+            commit.tick,
+            record,
+        )
+        round_.sent.append(sent)
+        self._wire.send(COMMIT, sent.call.keys(self._keys), sent.call.arguments(first))
+
+    def _receive(self, round_: Round) -> None:
+        sent = round_.sent[0]
+        try:
+            answer = self._wire.receive()
+        except ResponseError as error:
+            round_.sent.popleft()
+            if isinstance(error, NoPermissionError) and len(sent.call.parts()) > 1:
+                round_.forbidden.append(sent)
+            else:
+                round_.fail(sent, error)
+            return
+        round_.sent.popleft()
+        if answer[0] == _OK:
+            self._accepted(sent, answer[1], round_)
+        elif answer[0] == _FOREIGN_KEY:
+            round_.fail(sent, self._set_aside(self._keys.names[int(answer[1]) - 1]))
+        else:
+            # As the lease has it: the owner and the term.
+            round_.holder = answer[1].decode(errors="replace").rpartition(":")[0]
+
+    def _apart(self, round_: Round) -> None:
+        """Send what was forbidden once more, queue by queue: the one key that is out of bounds fails its own fires."""
+        forbidden, round_.forbidden = round_.forbidden, []
+        for whole in forbidden:
+            errors = [self._part(round_, numbers) for numbers in whole.call.parts()]
+            worse = next((error for error in errors if error and not isinstance(error, NoPermissionError)), None)
+            # If none may pass, it is more than a key.
+            round_.error = round_.error or worse or (errors[0] if all(errors) else None)
+
+    def _part(self, round_: Round, numbers: Sequence[int]) -> BaseException | None:
+        """Send these fires alone; what the server says against it."""
+        before = round_.exchange_error(None)
+        part = Sent(self._now())
+        self._fill(part, round_.commit, round_, iter(numbers))
+        if len(part.call):
+            self._send(part, round_.commit, round_)
+            self._receive(round_)
+        error = round_.exchange_error(before)
+        if error is not None:
+            round_.spoiled.update(round_.commit.fires[number].fire.job.name for number in numbers)
+        return error
+
+    def _accepted(self, sent: Sent, letters: bytes, round_: Round) -> None:
+        accepted = Settled(Fate.ACCEPTED, at=sent.at)
+        settled = round_.settled
+        for number, letter in zip(sent.call.in_order(), letters, strict=True):
+            if is_new(letter):
+                settled[number] = accepted
+            elif is_claimed(letter):
+                settled[number] = accepted if self._was_ours(round_.commit, number) else _CLAIMED
+            else:
+                fire = round_.commit.fires[number].fire
+                round_.spoiled.add(fire.job.name)
+                settled[number] = Settled(Fate.FAILED, ForeignKeyError("its queue's key is of another kind"))
+        for number, message in sent.messages.items():
+            if settled[number] is accepted and message.accepted is not None:
+                try:
+                    message.accepted()
+                except Exception:
+                    log.exception("after_publish_failed", extra={"job": round_.commit.fires[number].fire.job.name})
+        round_.kept += sent.call.jobs
+
+    def _was_ours(self, commit: Commit, number: int) -> bool:
+        decision = commit.fires[number].fire.decision
+        claim = claim_of(decision.job, decision.nominal, decision.origin)
+        return self._unanswered.pop(claim, None) == commit.term
+
+    def _failed(self, round_: Round, error: BaseException) -> None:
+        """Nothing that was not answered is known: it is all to be done again."""
+        self._wire.reset()
+        if len(self._unanswered) > _MOST_UNANSWERED_CLAIMS:
+            self._unanswered.clear()
+        for sent in round_.sent:
+            for number in sent.call.in_order():
+                decision = round_.commit.fires[number].fire.decision
+                claim = claim_of(decision.job, decision.nominal, decision.origin)
+                self._unanswered[claim] = round_.commit.term
+        round_.sent.clear()
+        round_.error = error
+
+    def _set_aside(self, key: str) -> ForeignKeyError:
+        """A key of ours is of another kind: it is kept under another name, and the next call finds none."""
+        log.warning("stored_value_quarantined", extra={"key": key, "field": "", "error": "the key is of another kind"})
+        try:
+            self._redis.client.rename(key, f"{key}:foreign")
+        except (RedisError, OSError) as error:
+            log.warning("stored_value_stays", extra={"key": key, "error": str(error)})
+        return ForeignKeyError(f"{key} is of another kind")
+
+
+def _run_text(fire: Fire, task_id: str, published_at: int) -> str:
+    # A message without an end may wait for a worker for long; a day later it no longer holds its job up.
+    lasts_ms = DAY_MS if fire.job.expires_ms is None else fire.job.expires_ms
+    return run_text(JobRun(fire.job.name, Run(task_id, published_at, counts_until=published_at + lasts_ms)))

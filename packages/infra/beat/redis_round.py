@@ -1,0 +1,64 @@
+"""What became of one commit so far, call by call. Nothing is sent here."""
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from packages.infra.beat.commit_script import CommitCall
+from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
+
+if TYPE_CHECKING:
+    from packages.infra.beat.message import Message
+
+_REFUSED: Final = Settled(Fate.REFUSED)
+
+
+class Sent:
+    """A call that was sent, or is about to be."""
+
+    __slots__ = ("at", "call", "messages")
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.call = CommitCall()
+        # By the number of the fire; those of which somebody wants to hear when they are accepted.
+        self.messages: dict[int, Message] = {}
+
+
+class Round:
+    """What became of one commit so far."""
+
+    def __init__(self, commit: Commit) -> None:
+        self.commit = commit
+        self.settled: list[Settled | None] = [None] * len(commit.fires)
+        self.kept: list[str] = []
+        self.sent: deque[Sent] = deque()
+        # Jobs with a fire that has failed alone: their states do not hold, whatever call they went along with.
+        self.spoiled: set[str] = set()
+        self.tick_record = commit.tick_record
+        # Calls that the server refused because of one of their keys.
+        self.forbidden: list[Sent] = []
+        # Who holds the lease that is not ours any more.
+        self.holder: str | None = None
+        self.error: BaseException | None = None
+
+    def fail(self, sent: Sent, error: BaseException) -> None:
+        """The server has refused one call, and has done nothing of it."""
+        self.error = error
+        failed = Settled(Fate.FAILED, error)
+        for number in sent.call.in_order():
+            self.settled[number] = failed
+
+    def exchange_error(self, error: BaseException | None) -> BaseException | None:
+        """Take this for what stood in the way; what did until now."""
+        before, self.error = self.error, error
+        return before
+
+    def committed(self) -> Committed:
+        """What is not known to have happened has to be taken for not done."""
+        rest = _REFUSED if self.holder is not None else Settled(Fate.FAILED, self.error)
+        return Committed(
+            [rest if settled is None else settled for settled in self.settled],
+            [name for name in self.kept if name not in self.spoiled] if self.spoiled else self.kept,
+            is_recorded=self.error is None and self.holder is None,
+            error=self.error,
+        )
