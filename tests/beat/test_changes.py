@@ -21,6 +21,8 @@ from packages.scheduling.triggers.interval import IntervalTrigger
 from packages.shared_settings.errors import SettingProblem, SettingsError
 from tests.beat.stepped import NOON, Clock, Recorder, make_app, on_clock, recorder, run_until, settle
 
+# What nobody tells is looked for so often.
+SCANNED_EVERY = timedelta(milliseconds=100)
 MINUTE = timedelta(minutes=1)
 
 
@@ -84,6 +86,7 @@ def test_an_entry_that_comes_back_starts_afresh() -> None:
 def test_another_schedule_of_an_entry_is_followed() -> None:
     scheduler, clock = world({"job": entry(3600), "other": entry(60)})
     scheduler.schedule["job"].schedule = schedule(timedelta(seconds=30))
+    clock.step(SCANNED_EVERY)
     assert names_within(scheduler, clock, MINUTE).count("job") == 2
     scheduler.merge_inplace({"job": entry(20), "other": entry(60)})
     assert names_within(scheduler, clock, MINUTE).count("job") == 3
@@ -107,8 +110,10 @@ def test_a_mapping_of_the_users_own_is_followed() -> None:
     on_clock(scheduler, clock)
     settle(scheduler)
     scheduler.schedule["job"] = made(scheduler, "job", 60)
+    clock.step(SCANNED_EVERY)
     assert names_within(scheduler, clock, MINUTE) == ["job"]
     del scheduler.schedule["job"]
+    clock.step(SCANNED_EVERY)
     assert names_within(scheduler, clock, MINUTE) == []
     scheduler.close()
 

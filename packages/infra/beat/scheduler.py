@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 # Nothing can wake beat while it sleeps, so it looks this often whether an operator has spoken.
 LONGEST_WAIT_S: Final = 0.5
 # What is due within this is published together.
-LEAST_WAIT_S: Final = 0.002
+LEAST_WAIT_S: Final = 0.008
 RETRY_AFTER_S: Final = 1.0
 
 
