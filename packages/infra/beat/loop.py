@@ -191,7 +191,7 @@ class Loop:
         roster.quarantine.recovered(tick.states)
         if not (tick.states or tick.decisions or self._committing.owes):
             return tick.more
-        begun_s = self._host.monotonic_s()
+        begun_s, owed = self._host.monotonic_s(), len(roster.unsaved)
         error = self._committing.commit(snapshot, now, tick)
         if error is not None:
             self._failed(error)
@@ -203,7 +203,8 @@ class Loop:
             self._batch.shrink()
         elif tick.more:
             self._batch.grow()
-        return tick.more
+        # The states of a whole schedule are kept in parts, and what cannot be kept is no reason to hurry.
+        return tick.more or 0 < len(roster.unsaved) < owed
 
     def _take_over(self, requests: Sequence[Request], now: int) -> None:
         for request in requests:

@@ -27,7 +27,7 @@ from packages.scheduling.triggers.base import Trigger
 Schedule = Mapping[Any, ScheduleEntry]
 # So many entries are looked at for changes in place at each wake-up: a fraction of a millisecond's work.
 _SCANNED_AT_ONCE: Final = 100
-_TAKEN_IN_AT_ONCE: Final = 2_000
+_TAKEN_IN_AT_ONCE: Final = 1_000
 
 
 class Roster:
