@@ -13,14 +13,11 @@ from celery import Celery
 from packages.infra.beat.beat_status import BeatStatusStore
 from packages.infra.beat.broker_readings import BrokerReadings
 from packages.infra.beat.celery_host import ANSWERS_WITHIN_S, CeleryHost
-from packages.infra.beat.claims import MemoryClaims
 from packages.infra.beat.commit_script import COMMIT
-from packages.infra.beat.kombu_publisher import KombuPublisher
 from packages.infra.beat.lease import PERIOD, SHORTEST_PERIOD, Lease, LeaseStore, MemoryLease, replica_name
 from packages.infra.beat.messages import Messages
 from packages.infra.beat.publisher import Publisher
 from packages.infra.beat.readings import Readings
-from packages.infra.beat.redis_claims import CLAIM, SETTLE, RedisClaims
 from packages.infra.beat.redis_lease import KEEP, RedisLease
 from packages.infra.beat.redis_publisher import RedisPublisher
 from packages.infra.beat.redis_state import RedisStateStore
@@ -77,40 +74,54 @@ def open_for(host: CeleryHost) -> Opened:
         return opened_with(host, store=MemoryStateStore(), ledger=MemoryLedger(), readings=readings)
     if redis.is_broker and host.app.conf.get(STATE_URL_SETTING):
         log.warning("state_url_not_used", extra={"reason": "the broker is Redis and keeps the state, too"})
-    # One connection for what must be in order: the lease, and what is published under it.
-    wire = ScriptWire(redis, (KEEP, COMMIT, CLAIM, SETTLE), timeout_s=ANSWERS_WITHIN_S)
-    lease = lease_of(host, RedisLease(redis, wire))
     length = length_of(host.app)
+    lease, publisher = (_by_script if redis.is_broker else _by_celery)(host, redis, length)
     return Opened(
         store=RedisStateStore(redis),
         ledger=RedisLedger(redis, length=length),
         readings=readings,
         redis=redis,
         lease=lease,
-        publisher=_publisher(host, redis, wire, lease, length),
+        publisher=publisher,
         status=BeatStatusStore(redis),
     )
 
 
-def _publisher(host: CeleryHost, redis: BrokerRedis, wire: ScriptWire, lease: Lease, length: int) -> Publisher:
-    if not redis.is_broker:
-        return KombuPublisher(host, RedisClaims(redis, wire, lease, ledger_length=length), lease)
-    return RedisPublisher(
+def _by_script(host: CeleryHost, redis: BrokerRedis, ledger_length: int) -> tuple[Lease, Publisher]:
+    """Where the broker itself can claim and push in one step."""
+    # One connection for what must be in order: the lease, and what is published under it.
+    wire = ScriptWire(redis, (KEEP, COMMIT), timeout_s=ANSWERS_WITHIN_S)
+    lease = lease_of(host, RedisLease(redis, wire))
+    publisher = RedisPublisher(
         redis,
         wire,
         Messages(host),
         lease,
-        ledger_length=length,
+        ledger_length=ledger_length,
         reconnect=host.reconnect,
         now=lambda: to_instant(host.utc_now()),
         monotonic=host.monotonic_s,
     )
+    return lease, publisher
+
+
+def _by_celery(host: CeleryHost, redis: BrokerRedis, ledger_length: int) -> tuple[Lease, Publisher]:
+    """Where the claims are in another place than the messages. Imported here: most beats need none of it."""
+    from packages.infra.beat.kombu_publisher import KombuPublisher
+    from packages.infra.beat.redis_claims import CLAIM, SETTLE, RedisClaims
+
+    wire = ScriptWire(redis, (KEEP, CLAIM, SETTLE), timeout_s=ANSWERS_WITHIN_S)
+    lease = lease_of(host, RedisLease(redis, wire))
+    return lease, KombuPublisher(host, RedisClaims(redis, wire, lease, ledger_length=ledger_length), lease)
 
 
 def opened_with(
     host: CeleryHost, *, store: StateStore, ledger: Ledger, readings: Readings, status: BeatStatusStore | None = None
 ) -> Opened:
     """What beat needs where it publishes by Celery's own way and shares nothing: for one replica."""
+    from packages.infra.beat.claims import MemoryClaims
+    from packages.infra.beat.kombu_publisher import KombuPublisher
+
     lease = lease_of(host, MemoryLease())
     publisher = KombuPublisher(host, MemoryClaims(store, ledger), lease)
     return Opened(store, ledger, readings, None, lease, publisher, status)
