@@ -1,7 +1,7 @@
 """The production defaults with which ours runs, for the report: no benchmark sets any of them."""
 
-from packages.infra.beat.commit_script import MOST_FIRES
 from packages.infra.beat.lease import PERIOD
+from packages.infra.beat.publishers.commit_script import MOST_FIRES
 from packages.infra.ledger.ledger import LENGTH
 from packages.scheduling.claims import CLASSES_MS
 from packages.scheduling.instants import SECOND_MS

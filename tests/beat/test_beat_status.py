@@ -21,7 +21,7 @@ from packages.infra.beat.beat_status import (
     Replicas,
     _text_of,
 )
-from packages.infra.beat.job_schedule import JobSchedule
+from packages.infra.beat.entries.job_schedule import JobSchedule
 from packages.infra.beat.readings import NoReadings, Request
 from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.beat.state_store import MemoryStateStore

@@ -11,10 +11,10 @@ from celery.schedules import BaseSchedule, crontab, schedstate, schedule, solar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packages.infra.beat.celery_triggers import is_polled, period_of, trigger_of, zone_name
-from packages.infra.beat.estimated_trigger import description_of
-from packages.infra.beat.microsecond_interval import MicrosecondInterval
-from packages.infra.beat.polled import PolledTrigger
+from packages.infra.beat.entries.celery_triggers import is_polled, period_of, trigger_of, zone_name
+from packages.infra.beat.entries.estimated_trigger import description_of
+from packages.infra.beat.entries.microsecond_interval import MicrosecondInterval
+from packages.infra.beat.entries.polled import PolledTrigger
 from packages.scheduling.instants import DAY_MS, HOUR_MS, LAST_INSTANT, MINUTE_MS, to_datetime, to_instant
 from packages.scheduling.triggers.base import Trigger, TriggerError
 from packages.scheduling.triggers.cron import CronTrigger

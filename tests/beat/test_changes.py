@@ -9,8 +9,8 @@ import pytest
 from celery.beat import ScheduleEntry
 from celery.schedules import crontab, schedule
 
-from packages.infra.beat.job_schedule import JobSchedule
-from packages.infra.beat.schedule_map import ScheduleMap
+from packages.infra.beat.entries.job_schedule import JobSchedule
+from packages.infra.beat.entries.schedule_map import ScheduleMap
 from packages.infra.control.redis_control import RedisControl
 from packages.infra.queue.broker_redis import open_broker_redis
 from packages.scheduling.instants import to_instant

@@ -12,9 +12,9 @@ from celery.schedules import BaseSchedule, schedstate, schedule
 from kombu.exceptions import OperationalError
 
 from packages.infra.beat.celery_host import CeleryHost
-from packages.infra.beat.job_schedule import JobSchedule
+from packages.infra.beat.entries.job_schedule import JobSchedule
+from packages.infra.beat.messages.publishing import task_id_of
 from packages.infra.beat.publisher import Commit, Committed, Publisher
-from packages.infra.beat.publishing import task_id_of
 from packages.infra.beat.readings import NoReadings
 from packages.infra.beat.state_store import MemoryStateStore
 from packages.infra.beat.wiring import Opened, opened_with

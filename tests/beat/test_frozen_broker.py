@@ -5,7 +5,7 @@ from typing import Any
 
 from celery.schedules import BaseSchedule, schedstate
 
-from packages.infra.beat.job_schedule import JobSchedule
+from packages.infra.beat.entries.job_schedule import JobSchedule
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import OverlapMode, Policies, TradingHours

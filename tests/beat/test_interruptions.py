@@ -9,7 +9,7 @@ from celery import Celery
 from celery.schedules import BaseSchedule, schedstate, schedule
 from celery.signals import after_task_publish, before_task_publish
 
-from packages.infra.beat.job_schedule import JobSchedule
+from packages.infra.beat.entries.job_schedule import JobSchedule
 from packages.infra.beat.readings import NoReadings
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.beat.state_store import MemoryStateStore, StoreAwayError

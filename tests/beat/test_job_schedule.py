@@ -7,9 +7,9 @@ import pytest
 from celery import Celery
 from celery.schedules import schedule
 
-from packages.infra.beat.celery_triggers import trigger_of
-from packages.infra.beat.job_schedule import JobSchedule
-from packages.infra.beat.polled import PolledTrigger
+from packages.infra.beat.entries.celery_triggers import trigger_of
+from packages.infra.beat.entries.job_schedule import JobSchedule
+from packages.infra.beat.entries.polled import PolledTrigger
 from packages.scheduling.instants import MINUTE_MS, SECOND_MS
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.triggers.interval import IntervalTrigger

@@ -9,9 +9,9 @@ from celery.beat import ScheduleEntry
 from celery.schedules import BaseSchedule, crontab, schedule
 from kombu import Queue
 
-from packages.infra.beat.entry import BeatEntry, starts_from
-from packages.infra.beat.job_schedule import JobSchedule
-from packages.infra.beat.jobs_of_entries import JobMaker, facts_of
+from packages.infra.beat.entries.entry import BeatEntry, starts_from
+from packages.infra.beat.entries.job_schedule import JobSchedule
+from packages.infra.beat.entries.jobs_of_entries import JobMaker, facts_of
 from packages.scheduling.instants import DAY_MS, MINUTE_MS
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import CatchUpMode, OverlapMode, Policies

@@ -8,7 +8,7 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import BaseSchedule, crontab, schedstate, schedule
 
-from packages.infra.beat.polled import PollTimes
+from packages.infra.beat.entries.polled import PollTimes
 from packages.infra.beat.readings import NoReadings
 from packages.infra.beat.state_store import MemoryStateStore
 from packages.infra.beat.wiring import opened_with

@@ -10,14 +10,14 @@ import redis
 from celery import Celery
 from celery.beat import ScheduleEntry
 
-from packages.infra.beat.commit_script import COMMIT, MOST_FIRES
-from packages.infra.beat.entry import BeatEntry
+from packages.infra.beat.entries.entry import BeatEntry
 from packages.infra.beat.lease import Lease
-from packages.infra.beat.message import Message, Push, Route
+from packages.infra.beat.messages.message import Message, Push, Route
+from packages.infra.beat.messages.publishing import task_id_of
 from packages.infra.beat.publisher import Commit, Committed, Fate, FireOut
-from packages.infra.beat.publishing import task_id_of
+from packages.infra.beat.publishers.commit_script import COMMIT, MOST_FIRES
+from packages.infra.beat.publishers.redis_publisher import RedisPublisher
 from packages.infra.beat.redis_lease import KEEP, RedisLease
-from packages.infra.beat.redis_publisher import RedisPublisher
 from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.beat.stored_values import state_of
 from packages.infra.beat.trouble import trouble_of

@@ -9,7 +9,7 @@ import redis
 from celery import Celery
 from celery.schedules import crontab, schedule
 
-from packages.infra.beat.job_schedule import JobSchedule
+from packages.infra.beat.entries.job_schedule import JobSchedule
 from packages.infra.beat.lease import ASKED_EVERY_S
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.scheduling.decision import Verdict

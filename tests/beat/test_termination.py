@@ -1,9 +1,12 @@
 """A signal that comes in the middle of a tick ends beat, and leaves everything in order."""
 
+import signal
 from typing import Any
 
 import pytest
 import redis
+from celery.apps.beat import Beat
+from celery.beat import Service
 
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from tests.beat.stepped import Clock, make_app, on_clock, settle
@@ -50,6 +53,30 @@ def test_a_signal_in_the_middle_of_a_tick_ends_beat_and_leaves_everything_in_ord
     assert scheduler._loop is None
     following.close()
     assert sorted(headers["beat_job"] for headers in messages(app, "celery")) == ["a", "b", "c"]
+
+
+def test_an_end_that_was_lost_between_two_ticks_comes_with_the_next_one(redis_url: str) -> None:
+    clock, app = Clock(), make_app(entries("a"), broker=redis_url)
+    service = Service(app, scheduler_cls=AdaptiveScheduler)
+    scheduler = service.scheduler
+    assert isinstance(scheduler, AdaptiveScheduler)
+    on_clock(scheduler, clock)
+    settle(scheduler)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    Beat(app=app).install_sync_handler(service)
+    try:
+        handler = signal.getsignal(signal.SIGTERM)
+        assert callable(handler)
+        # As in a destructor, where Python drops it.
+        with pytest.raises(SystemExit):
+            handler(signal.SIGTERM, None)
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)
+    with pytest.raises(SystemExit):
+        scheduler.tick()
+    assert scheduler._loop is None
+    scheduler.close()
 
 
 def test_a_signal_between_two_ticks_keeps_what_is_left_and_gives_the_lease_back(redis_url: str) -> None:

@@ -11,8 +11,8 @@ import redis
 from celery import Celery
 
 from packages.infra.beat.broker_readings import BrokerReadings
-from packages.infra.beat.kombu_publisher import KombuPublisher
-from packages.infra.beat.redis_publisher import RedisPublisher
+from packages.infra.beat.publishers.kombu_publisher import KombuPublisher
+from packages.infra.beat.publishers.redis_publisher import RedisPublisher
 from packages.infra.beat.redis_state import RedisStateStore
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.beat.state_store import MemoryStateStore

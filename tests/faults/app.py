@@ -12,7 +12,7 @@ from typing import Any, Never
 from celery import Celery
 from celery.schedules import BaseSchedule, schedule
 
-from packages.infra.beat.job_schedule import JobSchedule
+from packages.infra.beat.entries.job_schedule import JobSchedule
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import CatchUp, CatchUpMode, Policies

@@ -15,9 +15,9 @@ from kombu.exceptions import OperationalError
 from kombu.utils.objects import cached_property
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from packages.infra.beat.celery_triggers import is_polled
-from packages.infra.beat.entry import BeatEntry, mark_copied
-from packages.infra.beat.schedule_map import ScheduleMap
+from packages.infra.beat.entries.celery_triggers import is_polled
+from packages.infra.beat.entries.entry import BeatEntry, mark_copied
+from packages.infra.beat.entries.schedule_map import ScheduleMap
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from celery.beat import ScheduleEntry
 
 from packages.infra.beat.commit_counts import CommitCounts
 from packages.infra.beat.decision_log import DeferFilter, Outcome, say
-from packages.infra.beat.entry import BeatEntry
+from packages.infra.beat.entries.entry import BeatEntry
+from packages.infra.beat.entries.roster import Roster
 from packages.infra.beat.host import Host
 from packages.infra.beat.publisher import Commit, Committed, Fate, FireOut, Settled
 from packages.infra.beat.readings import Request
-from packages.infra.beat.roster import Roster
 from packages.infra.beat.wiring import Opened
 from packages.infra.ledger.records import tick_text
 from packages.scheduling.decision import Decision, Reason, Verdict

@@ -16,12 +16,12 @@ from packages.infra.beat.batch_size import BatchSize
 from packages.infra.beat.beat_status import MOST_TOLD, WRITTEN_EVERY, BeatStatus
 from packages.infra.beat.clock_watch import ClockWatch
 from packages.infra.beat.committing import Committing
+from packages.infra.beat.entries.job_schedule import JobSchedule
+from packages.infra.beat.entries.polling import Polling
+from packages.infra.beat.entries.roster import Roster
 from packages.infra.beat.host import Host
-from packages.infra.beat.job_schedule import JobSchedule
 from packages.infra.beat.outage import Outage
-from packages.infra.beat.polling import Polling
 from packages.infra.beat.readings import Request
-from packages.infra.beat.roster import Roster
 from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.beat.state_store import StoreAwayError
 from packages.infra.beat.trouble import trouble_of

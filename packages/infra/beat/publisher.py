@@ -1,7 +1,7 @@
 """Publishing as the loop sees it: a tick's fires go out under a term, each at most once, with what is to be kept.
 
-A publisher never decides what is published. `packages.infra.beat.redis_publisher` commits in one step with the claims,
-the states and the ledger; `packages.infra.beat.kombu_publisher` works on every other broker.
+A publisher never decides what is published. `publishers.redis_publisher` commits in one step with claims, states and
+ledger; `publishers.kombu_publisher` works on every other broker.
 """
 
 from collections.abc import Collection, Mapping, Sequence

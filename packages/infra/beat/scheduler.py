@@ -15,11 +15,12 @@ from celery.exceptions import ImproperlyConfigured
 from kombu.exceptions import OperationalError
 
 from packages.infra.beat.celery_host import CeleryHost
-from packages.infra.beat.changes import Changes
+from packages.infra.beat.ending import is_asked_by_signal
+from packages.infra.beat.entries.changes import Changes
+from packages.infra.beat.entries.quarantine import Quarantined
+from packages.infra.beat.entries.schedule_map import ScheduleMap
 from packages.infra.beat.garbage import PostponedCollection
 from packages.infra.beat.loop import Loop
-from packages.infra.beat.quarantine import Quarantined
-from packages.infra.beat.schedule_map import ScheduleMap
 from packages.infra.beat.standing import Standing
 from packages.infra.beat.state_store import StoreAwayError
 from packages.infra.beat.trouble import trouble_of
@@ -111,7 +112,9 @@ class AdaptiveScheduler(CeleryHost):
             SystemExit: a signal asked beat to end, and its own SystemExit was lost in what it had interrupted.
             celery.exceptions.ImproperlyConfigured: a setting makes no sense.
         """
-        self._is_at_work, self._is_asked_to_end = True, False
+        if self._is_asked_to_end:
+            raise SystemExit
+        self._is_at_work = True
         wait_s = RETRY_AFTER_S
         self._garbage.begin()
         try:
@@ -148,8 +151,10 @@ class AdaptiveScheduler(CeleryHost):
         """
         if self._telemetry is not None:
             self._telemetry.stopping()
-        if self._is_at_work:
+        if self._is_at_work or is_asked_by_signal():
+            # The handler's SystemExit may be lost in what it interrupted: then the next tick raises it again.
             self._is_asked_to_end = True
+        if self._is_at_work:
             if self._loop is not None:
                 self._loop.resign()
             return

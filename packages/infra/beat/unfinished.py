@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from packages.infra.beat.roster import Roster
+from packages.infra.beat.entries.roster import Roster
 from packages.scheduling.decision import Reason
 from packages.scheduling.engine import Engine
 from packages.scheduling.state import OpenFire

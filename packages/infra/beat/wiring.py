@@ -13,13 +13,13 @@ from celery import Celery
 from packages.infra.beat.beat_status import BeatStatusStore
 from packages.infra.beat.broker_readings import BrokerReadings
 from packages.infra.beat.celery_host import ANSWERS_WITHIN_S, CeleryHost
-from packages.infra.beat.commit_script import COMMIT
 from packages.infra.beat.lease import PERIOD, SHORTEST_PERIOD, Lease, LeaseStore, MemoryLease, replica_name
-from packages.infra.beat.messages import Messages
+from packages.infra.beat.messages.maker import Messages
 from packages.infra.beat.publisher import Publisher
+from packages.infra.beat.publishers.commit_script import COMMIT
+from packages.infra.beat.publishers.redis_publisher import RedisPublisher
 from packages.infra.beat.readings import Readings
 from packages.infra.beat.redis_lease import KEEP, RedisLease
-from packages.infra.beat.redis_publisher import RedisPublisher
 from packages.infra.beat.redis_state import RedisStateStore
 from packages.infra.beat.state_store import MemoryStateStore, StateStore
 from packages.infra.ledger.ledger import Ledger, MemoryLedger
@@ -107,8 +107,8 @@ def _by_script(host: CeleryHost, redis: BrokerRedis, ledger_length: int) -> tupl
 
 def _by_celery(host: CeleryHost, redis: BrokerRedis, ledger_length: int) -> tuple[Lease, Publisher]:
     """Where the claims are in another place than the messages. Imported here: most beats need none of it."""
-    from packages.infra.beat.kombu_publisher import KombuPublisher
-    from packages.infra.beat.redis_claims import CLAIM, SETTLE, RedisClaims
+    from packages.infra.beat.publishers.kombu_publisher import KombuPublisher
+    from packages.infra.beat.publishers.redis_claims import CLAIM, SETTLE, RedisClaims
 
     wire = ScriptWire(redis, (KEEP, CLAIM, SETTLE), timeout_s=ANSWERS_WITHIN_S)
     lease = lease_of(host, RedisLease(redis, wire))
@@ -119,8 +119,8 @@ def opened_with(
     host: CeleryHost, *, store: StateStore, ledger: Ledger, readings: Readings, status: BeatStatusStore | None = None
 ) -> Opened:
     """What beat needs where it publishes by Celery's own way and shares nothing: for one replica."""
-    from packages.infra.beat.claims import MemoryClaims
-    from packages.infra.beat.kombu_publisher import KombuPublisher
+    from packages.infra.beat.publishers.claims import MemoryClaims
+    from packages.infra.beat.publishers.kombu_publisher import KombuPublisher
 
     lease = lease_of(host, MemoryLease())
     publisher = KombuPublisher(host, MemoryClaims(store, ledger), lease)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from packages.catalogue.jobs import enabled_jobs
-from packages.infra.beat.job_schedule import JobSchedule
+from packages.infra.beat.entries.job_schedule import JobSchedule
 from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.model import Job
 from packages.shared_settings.beat import BeatSettings

@@ -17,7 +17,7 @@ from celery import Task
 from celery.exceptions import Ignore
 from celery.utils.time import maybe_iso8601
 
-from packages.infra.beat.publishing import task_id_of
+from packages.infra.beat.messages.publishing import task_id_of
 from packages.scheduling.instants import to_instant
 
 log = logging.getLogger(__name__)

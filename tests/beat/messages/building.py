@@ -11,9 +11,9 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 
 from packages.infra.beat.celery_host import CeleryHost
-from packages.infra.beat.message import Message
-from packages.infra.beat.messages import Messages
-from packages.infra.beat.publishing import stamped, task_id_of
+from packages.infra.beat.messages.maker import Messages
+from packages.infra.beat.messages.message import Message
+from packages.infra.beat.messages.publishing import stamped, task_id_of
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.instants import to_datetime, to_instant
 from packages.scheduling.model import Criticality, Job

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from packages.infra.beat.capture import Capture, captured
-from packages.infra.beat.message import Push, Route
+from packages.infra.beat.messages.capture import Capture, captured
+from packages.infra.beat.messages.message import Push, Route
 from packages.infra.queue.redis_transport import Transport
 from tests.beat.messages.building import put_meanwhile
 

@@ -14,8 +14,8 @@ from kombu import Exchange, Queue
 from kombu.common import Broadcast
 from kombu.exceptions import EncodeError, OperationalError
 
-from packages.infra.beat.entry import BeatEntry
-from packages.infra.beat.messages import Messages
+from packages.infra.beat.entries.entry import BeatEntry
+from packages.infra.beat.messages.maker import Messages
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from tests.beat.messages.building import (
     JOB,

@@ -9,8 +9,8 @@ import pytest
 from celery import signals
 from celery.utils.dispatch.signal import Signal
 
-from packages.infra.beat.held_signals import held
-from packages.infra.beat.messages import Messages
+from packages.infra.beat.messages.held_signals import held
+from packages.infra.beat.messages.maker import Messages
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from tests.beat.messages.building import app_on, entry_of, made, put_meanwhile
 

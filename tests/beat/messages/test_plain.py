@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from celery import signals
 
-from packages.infra.beat.messages import Messages
-from packages.infra.beat.plain import are_plain_options
+from packages.infra.beat.messages.maker import Messages
+from packages.infra.beat.messages.plain import are_plain_options
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.scheduling.instants import SECOND_MS
 from tests.beat.messages.building import JOB, NOW, app_on, entry_of, fire_of, is_by_template, made, puts_of

@@ -16,8 +16,8 @@ import pytest
 import redis
 from celery import signals
 
-from packages.infra.beat.message import Message
-from packages.infra.beat.messages import Messages
+from packages.infra.beat.messages.maker import Messages
+from packages.infra.beat.messages.message import Message
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.scheduling.instants import HOUR_MS, SECOND_MS, to_datetime
 from packages.shared_settings.layers import ROOT

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kombu.utils.json import dumps
 
-from packages.infra.beat.argument_texts import Limits, argument_texts, is_plain
-from packages.infra.beat.instant_texts import InstantTexts
-from packages.infra.beat.publishing import claim_of, task_id_of
-from packages.infra.beat.recent import Recent
+from packages.infra.beat.messages.argument_texts import Limits, argument_texts, is_plain
+from packages.infra.beat.messages.instant_texts import InstantTexts
+from packages.infra.beat.messages.publishing import claim_of, task_id_of
+from packages.infra.beat.messages.recent import Recent
 from packages.infra.telemetry.instants import rfc3339
 from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT, to_datetime
 

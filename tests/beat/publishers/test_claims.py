@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import redis
 
-from packages.infra.beat.claims import Claim, ClaimStore, Found, MemoryClaims, Settlement, TermOverError
 from packages.infra.beat.lease import Lease
-from packages.infra.beat.publishing import claim_of
-from packages.infra.beat.redis_claims import CLAIM, SETTLE, RedisClaims
+from packages.infra.beat.messages.publishing import claim_of
+from packages.infra.beat.publishers.claims import Claim, ClaimStore, Found, MemoryClaims, Settlement, TermOverError
+from packages.infra.beat.publishers.redis_claims import CLAIM, SETTLE, RedisClaims
 from packages.infra.beat.redis_lease import KEEP, RedisLease
 from packages.infra.beat.redis_state import RedisStateStore
 from packages.infra.beat.state_store import MemoryStateStore, StateStore, StoreAwayError

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from celery.schedules import schedule
 
+from packages.infra.beat.messages.publishing import task_id_of
 from packages.infra.beat.publisher import Commit, Committed, Fate, FireOut, Settled
-from packages.infra.beat.publishing import task_id_of
 from packages.infra.telemetry.instants import rfc3339
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.instants import HOUR_MS, MINUTE_MS, to_datetime

@@ -11,10 +11,10 @@ from celery.beat import ScheduleEntry
 from celery.schedules import schedule
 from kombu.exceptions import OperationalError
 
-from packages.infra.beat.claims import Claim, Found, MemoryClaims, Settlement, TermOverError
-from packages.infra.beat.kombu_publisher import KombuPublisher
 from packages.infra.beat.lease import Lease, MemoryLease
 from packages.infra.beat.publisher import Commit, Committed, Fate, FireOut
+from packages.infra.beat.publishers.claims import Claim, Found, MemoryClaims, Settlement, TermOverError
+from packages.infra.beat.publishers.kombu_publisher import KombuPublisher
 from packages.infra.beat.standing import Standing
 from packages.infra.beat.state_store import MemoryStateStore, StoreAwayError
 from packages.infra.ledger.ledger import MemoryLedger

@@ -18,15 +18,15 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from packages.infra.beat.celery_host import ANSWERS_WITHIN_S, CeleryHost
-from packages.infra.beat.claims import ClaimStore, MemoryClaims
-from packages.infra.beat.commit_script import COMMIT
-from packages.infra.beat.kombu_publisher import KombuPublisher
 from packages.infra.beat.lease import Lease, LeaseStore, MemoryLease, replica_name
-from packages.infra.beat.messages import Messages
+from packages.infra.beat.messages.maker import Messages
 from packages.infra.beat.publisher import Publisher
-from packages.infra.beat.redis_claims import CLAIM, SETTLE, RedisClaims
+from packages.infra.beat.publishers.claims import ClaimStore, MemoryClaims
+from packages.infra.beat.publishers.commit_script import COMMIT
+from packages.infra.beat.publishers.kombu_publisher import KombuPublisher
+from packages.infra.beat.publishers.redis_claims import CLAIM, SETTLE, RedisClaims
+from packages.infra.beat.publishers.redis_publisher import RedisPublisher
 from packages.infra.beat.redis_lease import KEEP, RedisLease
-from packages.infra.beat.redis_publisher import RedisPublisher
 from packages.infra.beat.redis_state import RedisStateStore
 from packages.infra.beat.state_store import MemoryStateStore, StateStore
 from packages.infra.ledger.ledger import Ledger, MemoryLedger

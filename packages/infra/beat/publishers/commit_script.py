@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from packages.infra.beat.message import Push
+from packages.infra.beat.messages.message import Push
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.infra.queue.script_wire import Argument, Script
 
-COMMIT: Final = Script("packages.infra.beat", "commit.lua")
+COMMIT: Final = Script("packages.infra.beat.publishers", "commit.lua")
 # A script has an end to its arguments, and holds up everybody else on the server: this many take a millisecond or two.
 MOST_FIRES: Final = 200
 # Of messages; a server that is sent too much at once closes the connection. One message goes out, however long it is.

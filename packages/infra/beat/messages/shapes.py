@@ -7,15 +7,15 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
-from packages.infra.beat.argument_texts import ArgumentTexts
 from packages.infra.beat.celery_host import CeleryHost
-from packages.infra.beat.counted_times import CountedTimes, PastExpiryError
-from packages.infra.beat.full_path import Asked, built_by_celery
-from packages.infra.beat.instant_texts import InstantTexts
-from packages.infra.beat.message import Message
-from packages.infra.beat.plain import are_plain_options, counted_times_of, is_plain_task
-from packages.infra.beat.recent import Recent
-from packages.infra.beat.template import Template, cut
+from packages.infra.beat.messages.argument_texts import ArgumentTexts
+from packages.infra.beat.messages.counted_times import CountedTimes, PastExpiryError
+from packages.infra.beat.messages.full_path import Asked, built_by_celery
+from packages.infra.beat.messages.instant_texts import InstantTexts
+from packages.infra.beat.messages.message import Message
+from packages.infra.beat.messages.plain import are_plain_options, counted_times_of, is_plain_task
+from packages.infra.beat.messages.recent import Recent
+from packages.infra.beat.messages.template import Template, cut
 from packages.scheduling.instants import MINUTE_MS, NEVER_ENDS
 
 _ASKED_ANEW_AFTER_MS: Final = MINUTE_MS

@@ -12,7 +12,12 @@ from typing import Final
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from packages.infra.beat.commit_script import (
+from packages.infra.beat.lease import Lease
+from packages.infra.beat.messages.message import MessageMaker
+from packages.infra.beat.messages.publishing import claim_of, claim_of_id, task_id_of
+from packages.infra.beat.messages.reconnecting_maker import MakerAwayError, ReconnectingMaker
+from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
+from packages.infra.beat.publishers.commit_script import (
     COMMIT,
     MOST_FIRES,
     ClaimSet,
@@ -20,12 +25,7 @@ from packages.infra.beat.commit_script import (
     is_claimed,
     is_new,
 )
-from packages.infra.beat.lease import Lease
-from packages.infra.beat.message import MessageMaker
-from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
-from packages.infra.beat.publishing import claim_of, claim_of_id, task_id_of
-from packages.infra.beat.reconnecting_maker import MakerAwayError, ReconnectingMaker
-from packages.infra.beat.redis_round import Round, Sent
+from packages.infra.beat.publishers.redis_round import Round, Sent
 from packages.infra.beat.stored_values import state_text
 from packages.infra.ledger.records import decision_text
 from packages.infra.queue.broker_redis import BrokerRedis

@@ -6,7 +6,7 @@
     one for each fire                its instants, its id
 
 A template is cut only out of a message in which each of these is where, and what, it is expected to be; what is not
-understood gives none. Never decides whether a template may be used: see `packages.infra.beat.plain`.
+understood gives none. Never decides whether a template may be used: see `packages.infra.beat.messages.plain`.
 """
 
 import json
@@ -18,11 +18,11 @@ from typing import Any, Final
 
 from kombu.utils.json import dumps
 
-from packages.infra.beat.argument_texts import ArgumentTexts
-from packages.infra.beat.counted_times import CountedTimes
-from packages.infra.beat.full_path import Asked
-from packages.infra.beat.instant_texts import InstantTexts
-from packages.infra.beat.message import Message, Route
+from packages.infra.beat.messages.argument_texts import ArgumentTexts
+from packages.infra.beat.messages.counted_times import CountedTimes
+from packages.infra.beat.messages.full_path import Asked
+from packages.infra.beat.messages.instant_texts import InstantTexts
+from packages.infra.beat.messages.message import Message, Route
 
 _PARTS: Final = {"body", "content-encoding", "content-type", "headers", "properties"}
 # Of a job, a batch, or a fire; all others are the template's. `eta` and `expires` only if they are counted from now.

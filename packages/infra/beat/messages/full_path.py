@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 from celery import signals
 from celery.beat import ScheduleEntry
 
-from packages.infra.beat.capture import captured
 from packages.infra.beat.celery_host import CeleryHost
-from packages.infra.beat.held_signals import HeldCall, held
-from packages.infra.beat.message import Message
-from packages.infra.beat.publishing import stamped
+from packages.infra.beat.messages.capture import captured
+from packages.infra.beat.messages.held_signals import HeldCall, held
+from packages.infra.beat.messages.message import Message
+from packages.infra.beat.messages.publishing import stamped
 from packages.scheduling.decision import Decision
 from packages.scheduling.instants import to_datetime
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from celery.utils.functional import is_numeric_value
 
+from packages.infra.beat.entries.polled import LEAST_PAUSE_MS, PolledTrigger
+from packages.infra.beat.entries.roster import Roster
 from packages.infra.beat.host import Host
-from packages.infra.beat.polled import LEAST_PAUSE_MS, PolledTrigger
-from packages.infra.beat.roster import Roster
 from packages.scheduling.engine import QUARANTINE_MS, Engine
 from packages.scheduling.instants import SECOND_MS
 

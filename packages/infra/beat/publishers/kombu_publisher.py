@@ -25,11 +25,11 @@ from typing import Final, Protocol
 from celery.beat import ScheduleEntry
 from kombu.exceptions import OperationalError
 
-from packages.infra.beat.claims import Claim, ClaimStore, Found, Settlement, TermOverError
-from packages.infra.beat.commit_round import Round
 from packages.infra.beat.lease import Lease
+from packages.infra.beat.messages.publishing import claim_of, stamped
 from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
-from packages.infra.beat.publishing import claim_of, stamped
+from packages.infra.beat.publishers.claims import Claim, ClaimStore, Found, Settlement, TermOverError
+from packages.infra.beat.publishers.commit_round import Round
 from packages.infra.beat.state_store import StoreAwayError
 from packages.scheduling.claims import Shelves
 from packages.scheduling.decision import Decision, Verdict

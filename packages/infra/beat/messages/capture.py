@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from packages.infra.beat.message import Push, Route
+from packages.infra.beat.messages.message import Push, Route
 
 
 class Capture:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from celery.beat import ScheduleEntry
 from kombu.exceptions import OperationalError
 
-from packages.infra.beat.message import Message, MessageMaker
+from packages.infra.beat.messages.message import Message, MessageMaker
 from packages.scheduling.plan import Fire
 
 

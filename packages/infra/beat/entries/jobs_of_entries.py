@@ -11,7 +11,7 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import BaseSchedule, crontab
 
-from packages.infra.beat.job_schedule import JobSchedule
+from packages.infra.beat.entries.job_schedule import JobSchedule
 from packages.scheduling.instants import DAY_MS, SECOND_MS
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import CatchUp, CatchUpMode, Policies

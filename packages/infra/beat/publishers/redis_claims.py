@@ -1,4 +1,4 @@
-"""The claims, states and decisions of beat on another broker, in a Redis: see `packages.infra.beat.claims`.
+"""The claims, states and decisions of beat on another broker, in a Redis: see `packages.infra.beat.publishers.claims`.
 
 The keys are those of the commit on a Redis broker; beside them stands one hash of the claims that are pending.
 """
@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from packages.infra.beat.claims import Claim, Found, Settlement, TermOverError
 from packages.infra.beat.lease import Lease
+from packages.infra.beat.publishers.claims import Claim, Found, Settlement, TermOverError
 from packages.infra.beat.state_store import StoreAwayError
 from packages.infra.beat.stored_values import state_text
 from packages.infra.ledger.ledger import LENGTH
@@ -24,8 +24,8 @@ from packages.scheduling.claims import Shelf
 
 log = logging.getLogger(__name__)
 
-CLAIM: Final = Script("packages.infra.beat", "claim.lua")
-SETTLE: Final = Script("packages.infra.beat", "settle.lua")
+CLAIM: Final = Script("packages.infra.beat.publishers", "claim.lua")
+SETTLE: Final = Script("packages.infra.beat.publishers", "settle.lua")
 # What goes into one call; a script holds up everybody else on the server, and has an end to its arguments.
 _PER_CALL: Final = 500
 _OK: Final = 1

@@ -10,9 +10,9 @@ from typing import Any, Final
 from celery import Celery
 from celery.beat import ScheduleEntry
 
-from packages.infra.beat.configured_entries import ConfChange, ConfiguredEntries, ScheduleSource
-from packages.infra.beat.roster import Roster
-from packages.infra.beat.schedule_map import ScheduleMap
+from packages.infra.beat.entries.configured_entries import ConfChange, ConfiguredEntries, ScheduleSource
+from packages.infra.beat.entries.roster import Roster
+from packages.infra.beat.entries.schedule_map import ScheduleMap
 from packages.scheduling.instants import FIRST_INSTANT
 
 log = logging.getLogger(__name__)

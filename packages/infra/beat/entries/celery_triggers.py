@@ -21,9 +21,9 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import BaseSchedule, crontab, schedule, solar
 
-from packages.infra.beat.estimated_trigger import EstimatedTrigger
-from packages.infra.beat.job_schedule import JobSchedule
-from packages.infra.beat.microsecond_interval import MicrosecondInterval
+from packages.infra.beat.entries.estimated_trigger import EstimatedTrigger
+from packages.infra.beat.entries.job_schedule import JobSchedule
+from packages.infra.beat.entries.microsecond_interval import MicrosecondInterval
 from packages.scheduling.instants import ONE_MS
 from packages.scheduling.triggers.base import Trigger
 from packages.scheduling.triggers.cron import CronTrigger

@@ -15,16 +15,16 @@ from uuid import uuid4
 from celery import signals
 from celery.beat import ScheduleEntry
 
-from packages.infra.beat.argument_texts import Limits, argument_texts
 from packages.infra.beat.celery_host import CeleryHost
-from packages.infra.beat.counted_times import PastExpiryError
-from packages.infra.beat.full_path import SENT_AFTER, Asked, built_by_celery
-from packages.infra.beat.instant_texts import InstantTexts
-from packages.infra.beat.message import Message, Push
-from packages.infra.beat.plain import PLAIN_ENTRIES, check_arguments, conditions_of, limits_of
-from packages.infra.beat.recent import Recent
-from packages.infra.beat.shapes import Shape, Shapes
-from packages.infra.beat.template import Template, fire_text
+from packages.infra.beat.messages.argument_texts import Limits, argument_texts
+from packages.infra.beat.messages.counted_times import PastExpiryError
+from packages.infra.beat.messages.full_path import SENT_AFTER, Asked, built_by_celery
+from packages.infra.beat.messages.instant_texts import InstantTexts
+from packages.infra.beat.messages.message import Message, Push
+from packages.infra.beat.messages.plain import PLAIN_ENTRIES, check_arguments, conditions_of, limits_of
+from packages.infra.beat.messages.recent import Recent
+from packages.infra.beat.messages.shapes import Shape, Shapes
+from packages.infra.beat.messages.template import Template, fire_text
 from packages.scheduling.decision import Decision
 from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.plan import Fire
@@ -51,7 +51,7 @@ class _Job(NamedTuple):
 
 
 class Messages:
-    """See `packages.infra.beat.message.MessageMaker`. For one thread."""
+    """See `packages.infra.beat.messages.message.MessageMaker`. For one thread."""
 
     def __init__(self, host: CeleryHost) -> None:
         self._host = host

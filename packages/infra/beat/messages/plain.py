@@ -14,10 +14,10 @@ from celery.app.routes import MapRoute, Router
 from celery.beat import ScheduleEntry, Scheduler
 from kombu import Producer
 
-from packages.infra.beat.argument_texts import Limits, is_plain
 from packages.infra.beat.celery_host import CeleryHost
-from packages.infra.beat.counted_times import CountedTimes
-from packages.infra.beat.entry import BeatEntry
+from packages.infra.beat.entries.entry import BeatEntry
+from packages.infra.beat.messages.argument_texts import Limits, is_plain
+from packages.infra.beat.messages.counted_times import CountedTimes
 
 PLAIN_ENTRIES: Final = frozenset({ScheduleEntry, BeatEntry})
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 from celery import Celery
 from celery.beat import ScheduleEntry
 
-from packages.infra.beat.celery_triggers import period_of, trigger_of
-from packages.infra.beat.entry import has_fixed_start, starts_from
-from packages.infra.beat.estimated_trigger import description_of
-from packages.infra.beat.jobs_of_entries import Facts, JobMaker, facts_of
-from packages.infra.beat.polled import PolledTrigger, PollTimes
-from packages.infra.beat.quarantine import Quarantine
+from packages.infra.beat.entries.celery_triggers import period_of, trigger_of
+from packages.infra.beat.entries.entry import has_fixed_start, starts_from
+from packages.infra.beat.entries.estimated_trigger import description_of
+from packages.infra.beat.entries.jobs_of_entries import Facts, JobMaker, facts_of
+from packages.infra.beat.entries.polled import PolledTrigger, PollTimes
+from packages.infra.beat.entries.quarantine import Quarantine
 from packages.infra.beat.state_store import StateStore
 from packages.infra.ledger.policy_version import PolicyVersion
 from packages.scheduling.engine import QUARANTINE_MS, Engine

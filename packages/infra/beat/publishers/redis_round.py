@@ -3,11 +3,11 @@
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from packages.infra.beat.commit_script import CommitCall
 from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
+from packages.infra.beat.publishers.commit_script import CommitCall
 
 if TYPE_CHECKING:
-    from packages.infra.beat.message import Message
+    from packages.infra.beat.messages.message import Message
 
 _REFUSED: Final = Settled(Fate.REFUSED)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
 
 if TYPE_CHECKING:
-    from packages.infra.beat.claims import Claim
+    from packages.infra.beat.publishers.claims import Claim
 
 
 class Round:
