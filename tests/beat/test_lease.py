@@ -7,7 +7,8 @@ import pytest
 import redis
 from celery import Celery
 
-from packages.infra.beat.lease import ASKED_EVERY_S, Holder, Lease
+from packages.infra.beat.lease import ASKED_EVERY_S, Lease
+from packages.infra.beat.lease_store import Holder
 from packages.infra.beat.redis_lease import KEEP, RedisLease
 from packages.infra.beat.standing import Standing
 from packages.infra.beat.state_store import StoreAwayError

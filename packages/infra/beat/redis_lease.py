@@ -7,7 +7,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from packages.infra.beat.lease import Holder
+from packages.infra.beat.lease_store import Holder
 from packages.infra.beat.state_store import StoreAwayError
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.infra.queue.script_wire import Script, ScriptWire

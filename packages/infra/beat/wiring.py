@@ -13,7 +13,8 @@ from celery import Celery
 from packages.infra.beat.beat_status import BeatStatusStore
 from packages.infra.beat.broker_readings import BrokerReadings
 from packages.infra.beat.celery_host import ANSWERS_WITHIN_S, CeleryHost
-from packages.infra.beat.lease import PERIOD, SHORTEST_PERIOD, Lease, LeaseStore, MemoryLease, replica_name
+from packages.infra.beat.lease import PERIOD, SHORTEST_PERIOD, Lease, replica_name
+from packages.infra.beat.lease_store import LeaseStore, MemoryLease
 from packages.infra.beat.messages.maker import Messages
 from packages.infra.beat.publisher import Publisher
 from packages.infra.beat.publishers.commit_script import COMMIT

@@ -9,16 +9,13 @@ do two copies that are begun at the same time: a task that must not bear that ke
 """
 
 import logging
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from celery import Task
 from celery.exceptions import Ignore
-from celery.utils.time import maybe_iso8601
 
-from packages.infra.beat.messages.publishing import task_id_of
-from packages.scheduling.instants import to_instant
+from packages.infra.queue.completions import completion_id
 
 log = logging.getLogger(__name__)
 
@@ -50,28 +47,3 @@ class OnceTask(Task):  # type: ignore[type-arg]  # celery's stubs make it generi
         from packages.infra.queue.running_signals import keeper_of
 
         return keeper_of(self.app).is_completed(str(self.request.id))
-
-
-def completion_id(task: "Task[Any, Any]") -> str | None:
-    """Under which id the present run of a task is noted when it has completed; None for one that is not noted.
-
-    It is the id that beat gives to a fire, and to nothing else. An entry that brings an id of its own has the same one
-    for every fire, so that it says nothing about one of them.
-    """
-    request = task.request
-    if not isinstance(task, OnceTask) or request.is_eager or request.called_directly:
-        return None
-    return request.id if request.id == _id_of_fire(request.headers or {}) else None
-
-
-def _id_of_fire(headers: Mapping[str, Any]) -> str | None:
-    job, origin, scheduled_for = (headers.get(name) for name in ("beat_job", "beat_origin", "scheduled_for"))
-    if not (isinstance(job, str) and isinstance(origin, str) and isinstance(scheduled_for, str)):
-        return None
-    try:
-        nominal = maybe_iso8601(scheduled_for)
-    except ValueError:
-        return None
-    if nominal is None or nominal.utcoffset() is None:
-        return None
-    return task_id_of(job, to_instant(nominal), origin)

@@ -22,7 +22,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from packages.infra.queue.broker_redis import STATE_URL_SETTING, BrokerRedis, open_broker_redis, open_state_redis
-from packages.infra.queue.once import OnceTask, completion_id
+from packages.infra.queue.completions import completed_for, completion_id
 from packages.infra.queue.outages import Errand
 from packages.infra.queue.running import LEASE, JobRun, RunningStore
 from packages.scheduling.instants import SECOND_MS, to_instant, to_ms
@@ -67,15 +67,15 @@ class RunKeeper:
 
     def stopped(self, task_id: str, task: "Task[Any, Any]", state: str | None, outcome: object, now: int) -> None:
         """Count a run no more, unless it goes on: as a retry, or because its message went back to the queue."""
-        job = _job_of(task)
+        job, known_for = _job_of(task), completed_for(task)
         if not job or (state == states.REJECTED and getattr(outcome, "requeue", False)):
             return
         if state == states.RETRY and isinstance(outcome, Retry):
             counts_until = max(_due_at(outcome, now) + _LEASE_MS, instant_of(task.request.expires) or 0)
             self._count(_run(job, task_id, task, counts_until, now))
-        elif state == states.SUCCESS and isinstance(task, OnceTask) and completion_id(task) is not None:
-            known_for = task.completed_for
-            self._do(lambda store: store.completed(task_id, known_for=known_for))
+        elif state == states.SUCCESS and known_for is not None and completion_id(task) is not None:
+            length = known_for
+            self._do(lambda store: store.completed(task_id, known_for=length))
         else:
             self.ended(task_id)
 

@@ -11,7 +11,8 @@ from celery.beat import ScheduleEntry
 from celery.schedules import schedule
 from kombu.exceptions import OperationalError
 
-from packages.infra.beat.lease import Lease, MemoryLease
+from packages.infra.beat.lease import Lease
+from packages.infra.beat.lease_store import MemoryLease
 from packages.infra.beat.publisher import Commit, Committed, Fate, FireOut
 from packages.infra.beat.publishers.claims import Claim, Found, MemoryClaims, Settlement, TermOverError
 from packages.infra.beat.publishers.kombu_publisher import KombuPublisher

@@ -18,7 +18,8 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from packages.infra.beat.celery_host import ANSWERS_WITHIN_S, CeleryHost
-from packages.infra.beat.lease import Lease, LeaseStore, MemoryLease, replica_name
+from packages.infra.beat.lease import Lease, replica_name
+from packages.infra.beat.lease_store import LeaseStore, MemoryLease
 from packages.infra.beat.messages.maker import Messages
 from packages.infra.beat.publisher import Publisher
 from packages.infra.beat.publishers.claims import ClaimStore, MemoryClaims

@@ -5,37 +5,26 @@ published again: a fire that went through is found claimed then. Never decides w
 """
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from packages.infra.beat.lease import Lease
 from packages.infra.beat.messages.message import MessageMaker
-from packages.infra.beat.messages.publishing import claim_of, claim_of_id, task_id_of
+from packages.infra.beat.messages.publishing import claim_of
 from packages.infra.beat.messages.reconnecting_maker import MakerAwayError, ReconnectingMaker
 from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
+from packages.infra.beat.publishers.commit_calls import CommitCalls
 from packages.infra.beat.publishers.commit_script import (
     COMMIT,
-    MOST_FIRES,
-    ClaimSet,
     CommitKeys,
     is_claimed,
     is_new,
 )
 from packages.infra.beat.publishers.redis_round import Round, Sent
-from packages.infra.beat.stored_values import state_text
-from packages.infra.ledger.records import decision_text
 from packages.infra.queue.broker_redis import BrokerRedis
-from packages.infra.queue.running import JobRun, run_text
 from packages.infra.queue.script_wire import Argument, ScriptWire
-from packages.scheduling.claims import Shelf, Shelves
-from packages.scheduling.instants import DAY_MS
-from packages.scheduling.plan import Fire
-from packages.scheduling.policies import OverlapMode
-from packages.scheduling.snapshot import Run
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +32,6 @@ log = logging.getLogger(__name__)
 _MOST_UNANSWERED: Final = 8
 _FIRST_BATCH: Final = 1_000
 _MOST_UNANSWERED_CLAIMS: Final = 100_000
-_MOST_SETS: Final = 10_000
-_ALLOW: Final = OverlapMode.ALLOW
 _OK: Final = 1
 _FOREIGN_KEY: Final = 2
 
@@ -77,14 +64,12 @@ class RedisPublisher:
     ) -> None:
         self._redis = redis
         self._wire = wire
-        self._maker = ReconnectingMaker(maker, reconnect)
         self._lease = lease
         self._ledger_length = ledger_length
         self._now = now
         self._monotonic = monotonic
         self._keys = CommitKeys(redis)
-        self._shelves = Shelves()
-        self._sets: dict[str, ClaimSet] = {}
+        self._calls = CommitCalls(ReconnectingMaker(maker, reconnect), self._keys, now)
         # Claims of calls that were never answered, with the term: found claimed under it, they were ours.
         self._unanswered: dict[bytes, int] = {}
 
@@ -97,16 +82,10 @@ class RedisPublisher:
         """See `Publisher`."""
         begun_s = self._monotonic()
         round_ = Round(commit)
-        away: BaseException | None = None
-        try:
-            for call in self._calls(commit, round_):
-                self._send(call, commit, round_)
-                while self._wire.unanswered > _MOST_UNANSWERED:
-                    self._receive(round_)
-        except (RedisError, OSError) as error:
-            self._failed(round_, error)
-        except MakerAwayError as error:
-            away = error.__cause__
+        if self._wire.unanswered:
+            # Of a commit that was broken off by what is no error, a signal say: its answers are not ours.
+            self._wire.reset()
+        away = self._send_all(round_)
         try:
             while round_.sent:
                 self._receive(round_)
@@ -127,8 +106,7 @@ class RedisPublisher:
 
     def forget(self, name: str) -> None:
         """The entry of this name is another one from now on, or no more."""
-        self._maker.forget(name)
-        self._shelves.forget(name)
+        self._calls.forget(name)
 
     def hand_over(self) -> None:
         """See `Publisher`: nothing is ever half done."""
@@ -137,83 +115,18 @@ class RedisPublisher:
         """See `Publisher`."""
         self._wire.reset()
 
-    def _calls(self, commit: Commit, round_: Round) -> Iterator[Sent]:
-        """The calls that a commit is made of; a job's state goes along with its fire, if that is the only one."""
-        if self._wire.unanswered:
-            # Of a commit that was broken off by what is no error, a signal say: its answers are not ours.
-            self._wire.reset()
-        states, fires = commit.states, commit.fires
-        with_fires = {out.fire.job.name for out in fires}
-        if len(with_fires) < len(fires):
-            # One of several may fail alone: then the state does not hold, whatever became of the others.
-            counts = Counter(out.fire.job.name for out in fires)
-            round_.spoiled.update(name for name, count in counts.items() if count > 1)
-        idle = iter([name for name in states if name not in with_fires])
-        decisions = iter(commit.decisions)
-        forgotten = iter(commit.forgotten)
-        first = True
-        numbers = iter(range(len(fires)))
-        while True:
-            sent = Sent(self._now())
-            self._fill(sent, commit, round_, numbers)
-            if not len(sent.call):
-                break
-            first = False
-            yield sent
-        while True:
-            sent = Sent(self._now())
-            call = sent.call
-            for name in islice(idle, MOST_FIRES):
-                call.state(name, state_text(states[name]))
-            call.decisions += [decision_text(decision) for decision in islice(decisions, MOST_FIRES)]
-            call.forgotten += islice(forgotten, MOST_FIRES)
-            if not (call.states or call.decisions or call.forgotten or first):
-                return
-            first = False
-            yield sent
-
-    def _fill(self, sent: Sent, commit: Commit, round_: Round, numbers: Iterator[int]) -> None:
-        """Put fires into a call until it is full; one that cannot be made a message has failed."""
-        call, fires, states = sent.call, commit.fires, commit.states
-        make, shelf_of, claim_set_of = self._maker.make, self._shelves.of, self._sets.get
-        term, at, spoiled = commit.term, sent.at, round_.spoiled
-        for number in numbers:
-            fire, entry = fires[number]
-            decision, job = fire.decision, fire.job
-            name, nominal, origin = decision.job, decision.nominal, decision.origin
-            task_id = task_id_of(name, nominal, origin)
-            claim = claim_of_id(task_id)
-            if call.has(claim):
-                round_.settled[number] = _CLAIMED
-                continue
-            try:
-                message = make(fire, entry, term=term, published_at=at, task_id=task_id)
-                shelf = shelf_of(job, nominal, origin)
-            except MakerAwayError:
-                raise
-            except Exception as error:  # noqa: BLE001  # one bad entry must not stop the others
-                round_.settled[number] = Settled(Fate.FAILED, error)
-                spoiled.add(name)
-                continue
-            state = 0
-            if name in states and name not in spoiled:
-                state = call.state(name, state_text(states[name]))
-            if message.accepted is not None:
-                sent.messages[number] = message
-            claim_set = claim_set_of(shelf.name) or self._set_of(shelf)
-            if job.policies.overlap is _ALLOW:
-                call.fire(number, claim_set, claim, message.pushes, decision_text(decision), state)
-            else:
-                run = (message.task_id, _run_text(fire, message.task_id, at))
-                call.fire_with_run(number, claim_set, claim, message.pushes, decision_text(decision), state, run)
-            if call.is_full:
-                return
-
-    def _set_of(self, shelf: Shelf) -> ClaimSet:
-        if len(self._sets) > _MOST_SETS:
-            self._sets.clear()
-        claim_set = self._sets[shelf.name] = ClaimSet(self._keys.claims(shelf.name), shelf.kept_ms)
-        return claim_set
+    def _send_all(self, round_: Round) -> BaseException | None:
+        """Send every call, reading answers on the way; why the broker could not be asked for a message, if so."""
+        try:
+            for call in self._calls.calls(round_.commit, round_):
+                self._send(call, round_.commit, round_)
+                while self._wire.unanswered > _MOST_UNANSWERED:
+                    self._receive(round_)
+        except (RedisError, OSError) as error:
+            self._failed(round_, error)
+        except MakerAwayError as error:
+            return error.__cause__
+        return None
 
     def _send(self, sent: Sent, commit: Commit, round_: Round) -> None:
         lease = self._lease
@@ -261,7 +174,7 @@ class RedisPublisher:
         """Send these fires alone; what the server says against it."""
         before = round_.exchange_error(None)
         part = Sent(self._now())
-        self._fill(part, round_.commit, round_, iter(numbers))
+        self._calls.fill(part, round_.commit, round_, iter(numbers))
         if len(part.call):
             self._send(part, round_.commit, round_)
             self._receive(round_)
@@ -316,9 +229,3 @@ class RedisPublisher:
         except (RedisError, OSError) as error:
             log.warning("stored_value_stays", extra={"key": key, "error": str(error)})
         return ForeignKeyError(f"{key} is of another kind")
-
-
-def _run_text(fire: Fire, task_id: str, published_at: int) -> str:
-    # A message without an end may wait for a worker for long; a day later it no longer holds its job up.
-    lasts_ms = DAY_MS if fire.job.expires_ms is None else fire.job.expires_ms
-    return run_text(JobRun(fire.job.name, Run(task_id, published_at, counts_until=published_at + lasts_ms)))

@@ -1,0 +1,125 @@
+"""What a commit comes to, cut into calls of the script: each fire as a message, and what is kept along with it.
+
+Never sends anything.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final
+
+from packages.infra.beat.messages.message import MessageMaker
+from packages.infra.beat.messages.publishing import claim_of_id, task_id_of
+from packages.infra.beat.messages.reconnecting_maker import MakerAwayError
+from packages.infra.beat.publisher import Commit, Fate, Settled
+from packages.infra.beat.publishers.commit_script import MOST_FIRES, ClaimSet, CommitKeys
+from packages.infra.beat.publishers.redis_round import Round, Sent
+from packages.infra.beat.stored_values import state_text
+from packages.infra.ledger.records import decision_text
+from packages.infra.queue.running import JobRun, run_text
+from packages.scheduling.claims import Shelf, Shelves
+from packages.scheduling.instants import DAY_MS
+from packages.scheduling.plan import Fire
+from packages.scheduling.policies import OverlapMode
+from packages.scheduling.snapshot import Run
+
+_MOST_SETS: Final = 10_000
+_ALLOW: Final = OverlapMode.ALLOW
+_CLAIMED: Final = Settled(Fate.CLAIMED)
+
+
+class CommitCalls:
+    """Of one publisher. `now` is the wall clock in milliseconds."""
+
+    def __init__(self, maker: MessageMaker, keys: CommitKeys, now: Callable[[], int]) -> None:
+        self._maker = maker
+        self._keys = keys
+        self._now = now
+        self._shelves = Shelves()
+        self._sets: dict[str, ClaimSet] = {}
+
+    def forget(self, name: str) -> None:
+        """The entry of this name is another one from now on, or no more."""
+        self._maker.forget(name)
+        self._shelves.forget(name)
+
+    def calls(self, commit: Commit, round_: Round) -> Iterator[Sent]:
+        """The calls that a commit is made of; a job's state goes along with its fire, if that is the only one."""
+        states, fires = commit.states, commit.fires
+        with_fires = {out.fire.job.name for out in fires}
+        if len(with_fires) < len(fires):
+            # One of several may fail alone: then the state does not hold, whatever became of the others.
+            counts = Counter(out.fire.job.name for out in fires)
+            round_.spoiled.update(name for name, count in counts.items() if count > 1)
+        idle = iter([name for name in states if name not in with_fires])
+        decisions = iter(commit.decisions)
+        forgotten = iter(commit.forgotten)
+        first = True
+        numbers = iter(range(len(fires)))
+        while True:
+            sent = Sent(self._now())
+            self.fill(sent, commit, round_, numbers)
+            if not len(sent.call):
+                break
+            first = False
+            yield sent
+        while True:
+            sent = Sent(self._now())
+            call = sent.call
+            for name in islice(idle, MOST_FIRES):
+                call.state(name, state_text(states[name]))
+            call.decisions += [decision_text(decision) for decision in islice(decisions, MOST_FIRES)]
+            call.forgotten += islice(forgotten, MOST_FIRES)
+            if not (call.states or call.decisions or call.forgotten or first):
+                return
+            first = False
+            yield sent
+
+    def fill(self, sent: Sent, commit: Commit, round_: Round, numbers: Iterator[int]) -> None:
+        """Put fires into a call until it is full; one that cannot be made a message has failed."""
+        call, fires, states = sent.call, commit.fires, commit.states
+        make, shelf_of, claim_set_of = self._maker.make, self._shelves.of, self._sets.get
+        term, at, spoiled = commit.term, sent.at, round_.spoiled
+        for number in numbers:
+            fire, entry = fires[number]
+            decision, job = fire.decision, fire.job
+            name, nominal, origin = decision.job, decision.nominal, decision.origin
+            task_id = task_id_of(name, nominal, origin)
+            claim = claim_of_id(task_id)
+            if call.has(claim):
+                round_.settled[number] = _CLAIMED
+                continue
+            try:
+                message = make(fire, entry, term=term, published_at=at, task_id=task_id)
+                shelf = shelf_of(job, nominal, origin)
+            except MakerAwayError:
+                raise
+            except Exception as error:  # noqa: BLE001  # one bad entry must not stop the others
+                round_.settled[number] = Settled(Fate.FAILED, error)
+                spoiled.add(name)
+                continue
+            state = 0
+            if name in states and name not in spoiled:
+                state = call.state(name, state_text(states[name]))
+            if message.accepted is not None:
+                sent.messages[number] = message
+            claim_set = claim_set_of(shelf.name) or self._set_of(shelf)
+            if job.policies.overlap is _ALLOW:
+                call.fire(number, claim_set, claim, message.pushes, decision_text(decision), state)
+            else:
+                run = (message.task_id, _run_text(fire, message.task_id, at))
+                call.fire_with_run(number, claim_set, claim, message.pushes, decision_text(decision), state, run)
+            if call.is_full:
+                return
+
+    def _set_of(self, shelf: Shelf) -> ClaimSet:
+        if len(self._sets) > _MOST_SETS:
+            self._sets.clear()
+        claim_set = self._sets[shelf.name] = ClaimSet(self._keys.claims(shelf.name), shelf.kept_ms)
+        return claim_set
+
+
+def _run_text(fire: Fire, task_id: str, published_at: int) -> str:
+    # A message without an end may wait for a worker for long; a day later it no longer holds its job up.
+    lasts_ms = DAY_MS if fire.job.expires_ms is None else fire.job.expires_ms
+    return run_text(JobRun(fire.job.name, Run(task_id, published_at, counts_until=published_at + lasts_ms)))
