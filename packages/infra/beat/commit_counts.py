@@ -42,9 +42,7 @@ class CommitCounts:
             else:
                 counts[key] = 1
                 labels[key] = (decision.verdict, decision.reason, job.queue, job.criticality)
-        fired: Counter[FireLabels] = Counter()
-        for key, count in counts.items():
-            fired[labels[key]] += count
+        fired: Counter[FireLabels] = Counter({labels[key]: count for key, count in counts.items()})
         for decision in decisions:
             if decision.job in self._engine.names:
                 job = self._engine.job(decision.job)

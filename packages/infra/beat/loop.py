@@ -18,7 +18,7 @@ from packages.infra.beat.clock_watch import ClockWatch
 from packages.infra.beat.committing import Committing
 from packages.infra.beat.entries.job_schedule import JobSchedule
 from packages.infra.beat.entries.polling import Polling
-from packages.infra.beat.entries.roster import Roster
+from packages.infra.beat.entries.roster import Roster, name_of
 from packages.infra.beat.host import Host
 from packages.infra.beat.outage import Outage
 from packages.infra.beat.readings import Request
@@ -92,7 +92,7 @@ class Loop:
             self._engine.use_markets(self._opened.readings.read(now)[0].markets)
         self.roster.update(schedule, names, now, leads=self.leads)
         for name in names:
-            self._opened.publisher.forget(name if isinstance(name, str) else repr(name))
+            self._opened.publisher.forget(name_of(name))
 
     def watch_clock(self, now: int, monotonic_s: float) -> None:
         """Plan anew if the wall clock was set back, or say that it was set forward."""

@@ -1,14 +1,10 @@
 """The lease in the broker's Redis: one key that ends by itself, and the highest term that was ever given beside it."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
-from redis.exceptions import RedisError
-
 from packages.infra.beat.lease_store import Holder
-from packages.infra.beat.state_store import StoreAwayError
+from packages.infra.beat.redis_away import store_away
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.infra.queue.script_wire import Script, ScriptWire
 
@@ -31,7 +27,7 @@ class RedisLease:
 
     def keep(self, owner: str, *, remembered: int, period_ms: int) -> Holder:
         """See `LeaseStore`."""
-        with _away():
+        with store_away():
             answer = self._wire.call(KEEP, self._keys, (owner, remembered, period_ms))
         mine, term, holder, ends_in_ms, now, set_aside, before = answer
         for number in set_aside:
@@ -50,15 +46,7 @@ class RedisLease:
         """See `LeaseStore`: by a connection of its own, for the other one may be in the middle of an answer."""
         wire = ScriptWire(self._redis, (RESIGN,), timeout_s=_RESIGNS_WITHIN_S)
         try:
-            with _away():
+            with store_away():
                 wire.call(RESIGN, (self._key,), (owner,))
         finally:
             wire.reset()
-
-
-@contextmanager
-def _away() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise StoreAwayError(str(error)) from error

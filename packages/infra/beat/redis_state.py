@@ -5,13 +5,11 @@ A value that cannot be read is moved to a hash of its own (`...:quarantine`), wi
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final
 
-from redis.exceptions import RedisError
-
-from packages.infra.beat.state_store import ABSENT_FOR_MS, StoreAwayError
+from packages.infra.beat.redis_away import store_away
+from packages.infra.beat.state_store import ABSENT_FOR_MS
 from packages.infra.beat.stored_values import ForeignValueError, state_of, state_text
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.scheduling.state import JobState
@@ -49,7 +47,7 @@ class RedisStateStore:
         """See `StateStore`."""
         if not names:
             return {}
-        with _away():
+        with store_away():
             self._set_aside_if_no_hash(self._states)
             states: dict[str, JobState] = {}
             for name, text in self._read(self._states, names).items():
@@ -63,7 +61,7 @@ class RedisStateStore:
         """See `StateStore`."""
         if not changes:
             return
-        with _away(), self._client.pipeline(transaction=False) as pipeline:
+        with store_away(), self._client.pipeline(transaction=False) as pipeline:
             for batch in _batches(changes):
                 pipeline.hset(self._states, mapping={name: state_text(changes[name]) for name in batch})
             pipeline.execute()
@@ -72,7 +70,7 @@ class RedisStateStore:
         """See `StateStore`."""
         if not names:
             return
-        with _away(), self._client.pipeline(transaction=False) as pipeline:
+        with store_away(), self._client.pipeline(transaction=False) as pipeline:
             for batch in _batches(names):
                 pipeline.hdel(self._states, *batch)
                 pipeline.hdel(self._anchors, *batch)
@@ -81,7 +79,7 @@ class RedisStateStore:
     def forget_absent(self, names: Collection[str], now: int) -> None:
         """See `StateStore`. Since when a job is absent stands in a hash of its own."""
         present = set(names)
-        with _away():
+        with store_away():
             self._set_aside_if_no_hash(self._absent)
             known = {_text(name) for key in (self._states, self._anchors) for name in self._client.hkeys(key)}
             found = self._client.hgetall(self._absent)
@@ -99,7 +97,7 @@ class RedisStateStore:
         """See `StateStore`."""
         if not proposed:
             return {}
-        with _away():
+        with store_away():
             self._set_aside_if_no_hash(self._anchors)
             known: dict[str, int] = {}
             for name, text in self._read(self._anchors, proposed).items():
@@ -134,14 +132,6 @@ class RedisStateStore:
         if _text(self._client.type(key)) not in {"hash", "none"}:
             self._client.rename(key, f"{key}:foreign")
             log.warning("stored_value_quarantined", extra={"key": key, "field": "", "error": "the key is no hash"})
-
-
-@contextmanager
-def _away() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise StoreAwayError(str(error)) from error
 
 
 def _batches(names: Collection[str], size: int = _BATCH) -> Iterator[list[str]]:

@@ -8,15 +8,14 @@ Where a publisher commits by a script that script writes the same entries, and `
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Final
 
 from celery import Celery
 from celery.exceptions import ImproperlyConfigured
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from packages.infra.beat.state_store import StoreAwayError
+from packages.infra.beat.redis_away import store_away
 from packages.infra.beat.stored_values import ForeignValueError
 from packages.infra.ledger.ledger import LENGTH, LENGTH_SETTING, Entry
 from packages.infra.ledger.records import decision_of, decision_text, starts_of, tick_of
@@ -59,7 +58,7 @@ class RedisLedger:
         entries = [{"t": tick, "d": decision_text(decision)} for decision in decisions]
         if tick_record:
             entries.insert(0, {"t": tick, "s": tick_record})
-        with _away():
+        with store_away():
             for start in range(0, len(entries), _PER_CHUNK):
                 chunk = entries[start : start + _PER_CHUNK]
                 try:
@@ -117,7 +116,7 @@ class RedisLedger:
             pipeline.execute()
 
     def _range(self, *, backwards: bool, bound: str, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        with _away():
+        with store_away():
             try:
                 if backwards:
                     answer = self._client.xrevrange(self._key, max=bound, min=_FIRST, count=count)
@@ -159,14 +158,6 @@ def _entry(id_: str, fields: dict[bytes, bytes]) -> Entry:
     if b"s" in fields:
         return Entry(id_, tick, tick_of(fields[b"s"]))
     return Entry(id_, tick, decision_of(fields.get(b"d", b"")))
-
-
-@contextmanager
-def _away() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise StoreAwayError(str(error)) from error
 
 
 def _text(value: Any) -> str:  # noqa: ANN401  # as the client decodes it

@@ -39,7 +39,3 @@ class Errand:
             self._tried_again_at = None
             log.info("errand_works_again", extra={"errand": self.name})
         return True
-
-    def forget_failure(self) -> None:
-        """Let the next `run` try, however short ago it failed."""
-        self._tried_again_at = None

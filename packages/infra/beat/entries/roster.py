@@ -74,13 +74,13 @@ class Roster:
             if key in schedule and (facts := self._new_facts(key, schedule[key], now)) is not None
         }
         anchors = self._anchors(schedule, changed, now)
-        new = [name for key in changed if (name := _name(key)) not in self._engine.names] if leads else ()
+        new = [name for key in changed if (name := name_of(key)) not in self._engine.names] if leads else ()
         stored = self._store.load(new)
         for key in names:
             if key not in schedule:
                 self._take_out(key)
         for key, facts in changed.items():
-            name = _name(key)
+            name = name_of(key)
             self._take_in(key, schedule[key], facts, stored=stored.get(name), anchor=anchors.get(name, now), now=now)
 
     def go_on_from_store(self, schedule: Schedule, now: int, *, led_until: int | None = None) -> None:
@@ -100,7 +100,7 @@ class Roster:
             begins = {name: s._replace(watermark=max(s.watermark, min(led_until, now))) for name, s in known.items()}
         anchors = self._store.anchors(self._proposed)
         moved = [name for name, anchor in anchors.items() if anchor != self._proposed[name]]
-        self._store.forget_absent([_name(key) for key in schedule], now)
+        self._store.forget_absent([name_of(key) for key in schedule], now)
         # What was noted as a follower, or under a term before, is not what the store goes on from.
         self.unsaved = {}
         for name in list(engine.names):
@@ -163,9 +163,9 @@ class Roster:
 
     def _new_facts(self, key: Any, entry: ScheduleEntry, now: int) -> Facts | None:  # noqa: ANN401  # a name
         """The facts of an entry, if they are not the known ones."""
-        self.keys[_name(key)] = key
+        self.keys[name_of(key)] = key
         try:
-            if not _has_bytes(_name(key)):
+            if not _has_bytes(name_of(key)):
                 raise ValueError("the name is no text that can be stored or sent")  # noqa: TRY301  # one place to contain
             facts = self._facts(entry)
         except Exception as error:  # noqa: BLE001  # one bad entry must not stop the others
@@ -190,7 +190,7 @@ class Roster:
             except Exception:  # noqa: BLE001, S112  # it is raised again, and contained, when the entry is taken in
                 continue
             # What an entry object of a user's own says differs from one start to the next, as its last run does.
-            (given if has_fixed_start(entry) else proposed)[_name(key)] = at
+            (given if has_fixed_start(entry) else proposed)[name_of(key)] = at
         kept = self._store.anchors(proposed)
         self._proposed |= kept
         return given | kept
@@ -205,7 +205,7 @@ class Roster:
         anchor: int,
         now: int,
     ) -> None:
-        name = _name(key)
+        name = name_of(key)
         try:
             trigger = self._trigger(facts, anchor)
             known = self._engine.state(name) if name in self._engine.names else stored
@@ -235,14 +235,14 @@ class Roster:
         return trigger_of(facts.schedule, self._app, anchor=anchor)
 
     def _put_aside(self, key: Any, facts: Facts | None, error: Exception, now: int) -> None:  # noqa: ANN401  # a name
-        name = _name(key)
+        name = name_of(key)
         self._known[key] = facts
         self._remove(name)
         self.polls.drop(name)
         self.quarantine.put_aside(name, error, now + QUARANTINE_MS)
 
     def _take_out(self, key: Any) -> None:  # noqa: ANN401  # a name
-        name = _name(key)
+        name = name_of(key)
         if self._known.pop(key, self) is self:
             return
         self._remove(name)
@@ -268,7 +268,8 @@ def _first_state(entry: ScheduleEntry, trigger: Trigger) -> JobState | None:
     return JobState(watermark=to_instant(entry.schedule.maybe_make_aware(begun)), trigger=trigger.describe())
 
 
-def _name(key: Any) -> str:  # noqa: ANN401  # Celery takes anything as a name
+def name_of(key: Any) -> str:  # noqa: ANN401  # Celery takes anything as a name
+    """The name of the job of an entry: the entry's own, as text."""
     return key if isinstance(key, str) else repr(key)
 
 

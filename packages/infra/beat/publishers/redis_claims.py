@@ -6,15 +6,12 @@ The keys are those of the commit on a Redis broker; beside them stands one hash 
 import json
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final
 
-from redis.exceptions import RedisError
-
 from packages.infra.beat.lease import Lease
 from packages.infra.beat.publishers.claims import Claim, Found, Settlement, TermOverError
-from packages.infra.beat.state_store import StoreAwayError
+from packages.infra.beat.redis_away import store_away
 from packages.infra.beat.stored_values import state_text
 from packages.infra.ledger.ledger import LENGTH
 from packages.infra.ledger.records import decision_text
@@ -86,7 +83,7 @@ class RedisClaims:
 
     def unfinished(self) -> Sequence[Claim]:
         """See `ClaimStore`; what is no such claim, or older than its set, is dropped."""
-        with _away():
+        with store_away():
             if self._client.type(self._pending) not in {b"hash", b"none"}:
                 self._client.rename(self._pending, f"{self._pending}:foreign")
                 self._tell_put_aside(1)
@@ -131,7 +128,7 @@ class RedisClaims:
         return f"{self._claims}:{shelf.name}"
 
     def _call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> list[Any]:
-        with _away():
+        with store_away():
             answer = self._wire.call(script, keys, arguments)
         if answer[0] != _OK:
             # As the lease has it: the owner and the term.
@@ -177,11 +174,3 @@ def _batches(values: Collection[Any]) -> Iterator[list[Any]]:
     rest = iter(values)
     while batch := list(islice(rest, _PER_CALL)):
         yield batch
-
-
-@contextmanager
-def _away() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise StoreAwayError(str(error)) from error
