@@ -8,6 +8,7 @@ the other, so nothing is searched for what is too old. Nothing is claimed, kept 
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from packages.scheduling.decision import SCHEDULE
 from packages.scheduling.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from packages.scheduling.model import Job
 from packages.scheduling.policies import CatchUpMode, Policies
@@ -25,6 +26,7 @@ CLASSES_MS: Final = (20 * MINUTE_MS, 2 * HOUR_MS, 50 * HOUR_MS, 14 * DAY_MS, 110
 # Until the second of the next nominals the last one may be published, and no later.
 _MOST_SHELVES: Final = 1_000
 _GAPS_LOOKED_AT: Final = 2
+_ALL: Final = CatchUpMode.ALL
 
 
 class Shelf(NamedTuple):
@@ -114,23 +116,30 @@ def _class_of(needed_ms: int) -> int:
 
 
 class Shelves:
-    """`shelf_of` for many fires: what hangs on the job alone is found out once, and the same set is one object."""
+    """`shelf_of` for many fires: what hangs on policies and period alone is found out once; a set is one object."""
 
     def __init__(self) -> None:
-        self._classes: dict[str, tuple[Job, int]] = {}
-        # Of interval jobs by the policies, as an object, and the period: most jobs of an app share both.
-        self._of_intervals: dict[tuple[int, int], tuple[Policies, int]] = {}
+        # By the policies, as an object, and the period: most jobs of an app share both.
+        self._classes: dict[tuple[int, int], tuple[Policies, int]] = {}
         self._shelves: dict[tuple[int, int], Shelf] = {}
 
     def of(self, job: Job, nominal: int, origin: str) -> Shelf:
         """The set that the claim of a fire belongs to."""
-        known = self._classes.get(job.name)
-        if known is None or known[0] is not job:
-            if not (is_scheduled(origin) and _is_always_in_one_class(job)):
-                return shelf_of(job, nominal, origin)
-            known = self._classes[job.name] = (job, self._class_ms(job, nominal, origin))
-        elif not is_scheduled(origin):
+        policies, trigger = job.policies, job.trigger
+        if isinstance(trigger, IntervalTrigger):
+            period_ms = trigger.period_ms
+        elif policies.catch_up.mode is _ALL:
+            period_ms = 0
+        else:
+            # The last fire before a night may be kept for longer than another one.
             return shelf_of(job, nominal, origin)
+        if origin != SCHEDULE and not is_scheduled(origin):
+            return shelf_of(job, nominal, origin)
+        known = self._classes.get((id(policies), period_ms))
+        if known is None or known[0] is not policies:
+            if len(self._classes) >= _MOST_SHELVES:
+                self._classes.clear()
+            known = self._classes[id(policies), period_ms] = (policies, shelf_of(job, nominal, origin).kept_ms)
         class_ms = known[1]
         number = (class_ms, nominal // (class_ms // 2))
         shelf = self._shelves.get(number)
@@ -139,23 +148,3 @@ class Shelves:
                 self._shelves.clear()
             shelf = self._shelves[number] = Shelf(f"{number[0]}:{number[1]}", class_ms)
         return shelf
-
-    def forget(self, name: str) -> None:
-        """The job of this name is no more."""
-        self._classes.pop(name, None)
-
-    def _class_ms(self, job: Job, nominal: int, origin: str) -> int:
-        if not isinstance(job.trigger, IntervalTrigger):
-            return shelf_of(job, nominal, origin).kept_ms
-        key = (id(job.policies), job.trigger.period_ms)
-        known = self._of_intervals.get(key)
-        if known is None or known[0] is not job.policies:
-            if len(self._of_intervals) >= _MOST_SHELVES:
-                self._of_intervals.clear()
-            known = self._of_intervals[key] = (job.policies, shelf_of(job, nominal, origin).kept_ms)
-        return known[1]
-
-
-def _is_always_in_one_class(job: Job) -> bool:
-    """Whether no fire of the schedule is kept for longer than another; the last one before a night may be."""
-    return job.policies.catch_up.mode is CatchUpMode.ALL or isinstance(job.trigger, IntervalTrigger)

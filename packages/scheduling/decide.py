@@ -46,6 +46,7 @@ GATES: Final[tuple[Gate, ...]] = (
 _HOLDS_A_REQUEST: Final = frozenset({overlap.NAME})
 _STRICTNESS: Final = {Verdict.SKIP: 2, Verdict.DEFER: 1, Verdict.FIRE: 0}
 # Looking a member up in its enumeration costs more than all else that is done for a fire that nothing holds back.
+_new: Final = tuple.__new__
 _FIRE, _ON_TIME, _CAUGHT_UP = Verdict.FIRE, Reason.ON_TIME, Reason.CAUGHT_UP
 
 
@@ -80,7 +81,9 @@ def combine(candidate: Candidate, opinions: tuple[Opinion, ...], *, cancels: tup
     """The decision that opinions in their final modes make together. `cancels`: the runs that a fire would revoke."""
     if not opinions and candidate.waited is None:
         job, nominal, planned, origin, at = candidate[:5]
-        return Decision(job.name, nominal, planned, origin, at, _FIRE, _reason_to_fire(candidate))
+        reason = _reason_to_fire(candidate)
+        rest = (None, (), NEVER_ENDS, 1, None, (), None)
+        return _new(Decision, (job.name, nominal, planned, origin, at, _FIRE, reason, *rest))
     verdict, reason, until = Verdict.FIRE, _reason_to_fire(candidate), None
     if objections := [o for o in opinions if o.mode is GateMode.ENFORCE and o.verdict is not Verdict.FIRE]:
         strictest = max(objections, key=lambda opinion: _STRICTNESS[opinion.verdict])

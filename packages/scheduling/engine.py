@@ -133,6 +133,10 @@ class Engine:
         """The earliest instant at which there is something to decide; None while there is no such instant."""
         return self._index.next_wake()
 
+    def waking(self, after: int, until: int) -> list[str]:
+        """The names of the jobs of which something is due behind `after` and by `until`, in no order."""
+        return [slot.job.name for slot in self._index.between(after, until)]
+
     def tick(self, snapshot: Snapshot, now: int, *, limit: int = 1_000) -> Tick:
         """Decide what is due at `now`, for at most `limit` jobs, the longest due first."""
         if snapshot.gate_modes != self._gate_modes:

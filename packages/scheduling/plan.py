@@ -6,7 +6,7 @@ same plan in any process.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.decide import Panel
@@ -26,6 +26,7 @@ from packages.scheduling.waiting import (
 )
 
 # Looking a member up in its enumeration is slow, and this is done for every fire.
+_new: Final = tuple.__new__
 _FIRE, _DEFER, _SKIP = Verdict.FIRE, Verdict.DEFER, Verdict.SKIP
 
 
@@ -75,7 +76,7 @@ def plan_tick(
             ended, job_state = superseded(job, job_state, decision)
             decisions += superseded_by(decision, ended)
         if verdict is _FIRE:
-            fires.append(Fire(job, decision, candidate.attempts, candidate.since, candidate.forced))
+            fires.append(_new(Fire, (job, decision, candidate.attempts, candidate.since, candidate.forced)))
             ahead[name] = before + 1
             job_state = job_state.with_a_fire()
         elif verdict is _DEFER:

@@ -1,9 +1,12 @@
 """What the engine remembers of a job between two ticks. Values; where they are kept is not decided here."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from packages.scheduling.decision import CLOCK, SCHEDULE, Reason
+
+# Makes a named tuple at half the cost; two are made for every fire.
+_new: Final = tuple.__new__
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,9 @@ class JobState(NamedTuple):
 
     def settled_to(self, watermark: int) -> "JobState":
         """The same with another watermark."""
-        _, trigger, waiting, backfills, clock, fired, taken = self
-        return JobState(watermark, trigger, waiting, backfills, clock, fired, taken)
+        return _new(JobState, (watermark, *self[1:]))
 
     def with_a_fire(self) -> "JobState":
         """The same with one more fire published."""
         watermark, trigger, waiting, backfills, clock, fired, taken = self
-        return JobState(watermark, trigger, waiting, backfills, clock, fired + 1, taken)
+        return _new(JobState, (watermark, trigger, waiting, backfills, clock, fired + 1, taken))

@@ -67,6 +67,19 @@ class WakeIndex(Generic[T]):
             self._drop_first()
         return None
 
+    def between(self, after: int, until: int) -> list[T]:
+        """The items that wake behind `after` and by `until`, in no order; they stay."""
+        found: list[T] = []
+        # The instants are a heap: those below one that is too late are too late.
+        places = [0]
+        while places:
+            place = places.pop()
+            if place < len(self._instants) and (wake := self._instants[place]) <= until:
+                places += (2 * place + 1, 2 * place + 2)
+                if wake > after:
+                    found += [item for item in self._at[wake] if item.wake == wake]
+        return found
+
     def take(self, now: int, limit: int) -> list[T]:
         """Take out at most `limit` of the items that wake by `now`, in their order; they do not wake any more."""
         taken: list[T] = []

@@ -12,7 +12,7 @@ from celery.beat import ScheduleEntry
 
 from packages.infra.beat.entries.entry import BeatEntry
 from packages.infra.beat.lease import Lease
-from packages.infra.beat.messages.message import Message, Push, Route
+from packages.infra.beat.messages.message import Message, Pieces, Push, Route
 from packages.infra.beat.messages.publishing import task_id_of
 from packages.infra.beat.publisher import Commit, Committed, Fate, FireOut
 from packages.infra.beat.publishers.commit_script import COMMIT, MOST_FIRES
@@ -34,17 +34,22 @@ from packages.scheduling.triggers.interval import IntervalTrigger
 
 NOW = 1_767_614_400_000
 QUEUE = Route("queue")
+FRAME = (" <", ",", ",", ",", ">")
 
 
 @dataclass
 class Made:
-    """Makes messages as told: `pushes` by job, else one to `queue`; a job in `broken` cannot be made one."""
+    """Makes messages as told: `pushes` by job, else one to `queue`; a job in `broken` cannot be made one.
 
+    Those to `queue` are whole, or `in_pieces`.
+    """
+
+    in_pieces: bool = False
     pushes: dict[str, tuple[Push, ...]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     accepted: list[str] = field(default_factory=list)
 
-    def make(self, fire: Fire, entry: ScheduleEntry, *, term: int, published_at: int, task_id: str) -> Message:
+    def make(self, fire: Fire, entry: ScheduleEntry, *, term: int, published_at: int, task_id: str) -> Message | Pieces:
         assert entry.name == fire.job.name
         assert (term > 0, published_at) == (True, NOW)
         name = fire.job.name
@@ -52,7 +57,12 @@ class Made:
             raise ValueError(f"{name} cannot be written")
         pushes = self.pushes.get(name, (Push(QUEUE, f"message of {name}"),))
         assert task_id == task_id_of(name, fire.decision.nominal, fire.decision.origin)
+        if self.in_pieces and name not in self.pushes:
+            return Pieces(QUEUE, f"message of {name}", f" at {fire.decision.nominal}", FRAME)
         return Message(task_id, pushes, lambda: self.accepted.append(name))
+
+    def prepare(self, name: str, entry: ScheduleEntry, *, now: int) -> None:
+        """There is nothing to prepare."""
 
     def forget(self, name: str) -> None:
         """Nothing is remembered."""
@@ -76,7 +86,8 @@ class World:
         return self.publisher.commit(Commit(fires=fires, **(usual | given)))
 
     def messages(self, key: str = "queue") -> list[str]:
-        return [text.decode() for text in reversed(self.client.lrange(key, 0, -1))]
+        """What was pushed, in its order; of those in pieces the head."""
+        return [text.decode().split(" at ")[0] for text in reversed(self.client.lrange(key, 0, -1))]
 
     def states(self) -> dict[str, JobState]:
         return {name.decode(): state_of(text) for name, text in self.client.hgetall("test:beat:state").items()}
@@ -84,7 +95,9 @@ class World:
     def ledger(self) -> list[tuple[str, str]]:
         """The kind of each entry, and the job of a decision."""
         entries = [fields for _, fields in self.client.xrange("test:ledger")]
-        return [("d", decision_of(f[b"d"]).job) if b"d" in f else ("s", f[b"s"].decode()) for f in entries]
+        return [
+            ("d", decision_of(f[b"j"].decode(), f[b"d"]).job) if b"d" in f else ("s", f[b"s"].decode()) for f in entries
+        ]
 
     def claims(self) -> int:
         return sum(self.client.scard(key) for key in self.client.scan_iter("test:beat:claims:*"))
@@ -110,15 +123,14 @@ def world_on(url: str) -> World:
         RedisLease(broker, wire), owner="me", period=timedelta(seconds=10), monotonic=lambda: 0.0, now=lambda: NOW
     )
     made = Made()
-    publisher = RedisPublisher(
-        broker, wire, made, lease, ledger_length=3_000, reconnect=bool, now=lambda: NOW, monotonic=lambda: 0.0
-    )
+    publisher = RedisPublisher(broker, wire, made, lease, ledger_length=3_000, now=lambda: NOW, monotonic=lambda: 0.0)
     return World(broker, wire, lease, publisher, made, redis.Redis.from_url(url))
 
 
-@pytest.fixture
-def world(redis_url: str) -> Iterator[World]:
+@pytest.fixture(params=["whole", "in pieces"])
+def world(redis_url: str, request: pytest.FixtureRequest) -> Iterator[World]:
     world = world_on(redis_url)
+    world.made.in_pieces = request.param == "in pieces"
     assert world.lease.keep() is Standing.LEADING
     yield world
     world.publisher.close()
@@ -135,7 +147,7 @@ def test_a_new_fire_is_claimed_pushed_recorded_and_kept(world: World) -> None:
     assert world.ledger() == [("s", '{"v":1}'), ("d", "a"), ("d", "b"), ("d", "c")]
     assert world.claims() == 2
     assert world.states() == {name: state_after(fire_of(name).fire) for name in ("a", "b")}
-    assert world.made.accepted == ["a", "b"]
+    assert world.made.accepted == ([] if world.made.in_pieces else ["a", "b"])
 
 
 def test_a_fire_is_pushed_once_however_often_it_is_committed(world: World) -> None:
@@ -144,8 +156,37 @@ def test_a_fire_is_pushed_once_however_often_it_is_committed(world: World) -> No
     assert [settled.fate for settled in done.settled] == [Fate.CLAIMED, Fate.ACCEPTED, Fate.CLAIMED]
     assert world.messages() == ["message of a", "message of b", "message of c"]
     assert [job for kind, job in world.ledger() if kind == "d"] == ["a", "b", "c"]
-    assert world.made.accepted == ["a", "b", "c"]
+    assert world.made.accepted == ([] if world.made.in_pieces else ["a", "b", "c"])
     assert world.claims() == 3
+
+
+def test_the_pieces_are_joined_as_they_say(world: World) -> None:
+    world.made.in_pieces = True
+    fires = [fire_of(name, NOW + hours * HOUR_MS) for hours in (0, 1) for name in ("a", "b")]
+    world.commit(fires[1:2])
+    world.commit(fires)
+    expected = []
+    for out in [fires[1], fires[0], *fires[2:]]:
+        decision = out.fire.decision
+        task_id = task_id_of(decision.job, decision.nominal, decision.origin)
+        made = world.made.make(*out, term=1, published_at=NOW, task_id=task_id)
+        assert isinstance(made, Pieces)
+        expected += [push.payload for push in made.whole(task_id).pushes]
+    assert [text.decode() for text in reversed(world.client.lrange("queue", 0, -1))] == expected
+    assert expected[0].startswith(f"message of b at {NOW} <")
+
+
+def test_fires_that_are_alike_but_for_what_is_kept_of_them(world: World) -> None:
+    """One job has no state to keep, one has another one, one a decision of its own."""
+    fires = [fire_of(name) for name in "abcd"]
+    late = fires[3].fire
+    fires[3] = fires[3]._replace(fire=late._replace(decision=late.decision._replace(reason=Reason.CAUGHT_UP)))
+    states = {"b": JobState(NOW, fired=5), "c": JobState(NOW, fired=6), "d": JobState(NOW, fired=6)}
+    done = world.commit(fires, states=states)
+    assert sorted(done.kept) == ["b", "c", "d"]
+    assert world.states() == states
+    decided = [decision_of(f[b"j"].decode(), f[b"d"]) for _, f in world.client.xrange("test:ledger") if b"d" in f]
+    assert decided == [out.fire.decision for out in fires]
 
 
 def test_the_same_fire_twice_in_a_commit_is_pushed_once(world: World) -> None:
@@ -244,16 +285,15 @@ def test_answers_of_a_commit_that_was_broken_off_are_not_taken_for_those_of_the_
     def broken_off() -> None:
         raise SystemExit
 
-    message = world.made.make(*fire_of("a"), term=1, published_at=NOW, task_id=task_id_of("a", NOW, SCHEDULE))
     leaves = Made()
-    leaves.make = lambda *_, **__: message._replace(accepted=broken_off)  # type: ignore[method-assign]
+    message = Message(task_id_of("a", NOW, SCHEDULE), (Push(QUEUE, "message of a"),), broken_off)
+    leaves.make = lambda *_, **__: message  # type: ignore[method-assign]
     publisher = RedisPublisher(
         world.broker,
         world.wire,
         leaves,
         world.lease,
         ledger_length=3_000,
-        reconnect=bool,
         now=lambda: NOW,
         monotonic=lambda: 0.0,
     )
@@ -338,7 +378,7 @@ def test_an_answer_that_was_lost_is_found_to_have_been_ours(world: World) -> Non
     again = world.commit([fire_of("a"), fire_of("before")])
     assert [settled.fate for settled in again.settled] == [Fate.ACCEPTED, Fate.CLAIMED]
     assert world.messages() == ["message of before", "message of a"]
-    assert world.made.accepted == ["before", "a"]
+    assert world.made.accepted == ([] if world.made.in_pieces else ["before", "a"])
 
 
 def lose_an_answer(connection: Any) -> None:  # noqa: ANN401  # a connection of redis

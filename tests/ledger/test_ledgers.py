@@ -132,8 +132,8 @@ def test_what_is_not_ours_is_left_out_and_told_once(redis_url: str, caplog: pyte
     ledger = RedisLedger(redis_at(redis_url))
     with redis.Redis.from_url(redis_url) as client:
         for _ in range(1_200):
-            client.xadd(KEY, {"t": "1.1", "d": '{"v":9,"job":"area.job"}'})
-        client.xadd(KEY, {"t": "1.1", "d": b"\xff\xfe"})
+            client.xadd(KEY, {"t": "1.1", "j": "area.job", "d": '{"v":9}'})
+        client.xadd(KEY, {"t": "1.1", "j": b"area.job", "d": b"\xff\xfe"})
         client.xadd(KEY, {"t": "1.1", "s": "nonsense"})
         client.xadd(KEY, {"something": "else"})
     ledger.append("1.2", record("1.2", 2_000), [fire()])
@@ -148,7 +148,7 @@ def test_what_is_not_ours_is_left_out_and_told_once(redis_url: str, caplog: pyte
 
 def test_what_another_publisher_has_written_is_read(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
-        id_ = client.xadd(KEY, {"t": "5.12", "d": decision_text(fire())})
+        id_ = client.xadd(KEY, {"t": "5.12", "j": "area.job", "d": decision_text(fire())})
     assert RedisLedger(redis_at(redis_url)).entries("", 10) == [Entry(id_.decode(), "5.12", fire())]
 
 

@@ -153,13 +153,11 @@ def test_shelves_say_the_same_for_many_fires(
     trigger: IntervalTrigger, policies: Policies, fires: list[tuple[int, str]]
 ) -> None:
     shelves = Shelves()
-    job, other = (a_job(trigger=trigger, policies=policies) for _ in range(2))
+    job = a_job(trigger=trigger, policies=policies)
     for start, origin in fires:
         nominal = trigger.next_after(start)
         assert nominal is not None
         assert shelves.of(job, nominal, origin) == shelf_of(job, nominal, origin)
-    shelves.forget(job.name)
-    assert shelves.of(other, MIDNIGHT, "schedule") == shelf_of(other, MIDNIGHT, "schedule")
 
 
 def test_shelves_notice_that_a_job_is_another_one() -> None:

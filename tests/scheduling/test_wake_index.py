@@ -72,3 +72,19 @@ def test_moving_to_and_fro_does_not_fill_it() -> None:
     assert len(index) <= 1_010
     assert index.take(20_000, 10) == [staying, moving]
     assert index.next_wake() is None
+
+
+@given(
+    wakes=st.lists(st.none() | st.integers(-50, 50), max_size=40),
+    after=st.integers(-60, 60),
+    until=st.integers(-60, 60),
+)
+def test_what_wakes_between_two_instants(wakes: list[int | None], after: int, until: int) -> None:
+    index: WakeIndex[Sleeper] = WakeIndex()
+    sleepers = [Sleeper(number) for number in range(len(wakes))]
+    for sleeper, wake in zip(sleepers, wakes, strict=True):
+        # It was to wake at another instant before.
+        index.put(sleeper, 0)
+        index.put(sleeper, wake)
+    found = sorted(sleeper.name for sleeper in index.between(after, until))
+    assert found == [number for number, wake in enumerate(wakes) if wake is not None and after < wake <= until]

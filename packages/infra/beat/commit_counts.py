@@ -23,26 +23,28 @@ class CommitCounts:
     def committed(self, commit: Commit, decisions: Sequence[Decision], done: Committed, *, seconds: float) -> None:
         """Count a commit that took so long; `decisions` are those of its tick that are not fires."""
         settled = done.settled
-        accepted = claimed = refused = 0
-        # By identity: an enumeration's hash costs more than all the rest.
-        counts: dict[tuple[int, int, str], int] = {}
-        labels: dict[tuple[int, int, str], FireLabels] = {}
+        claimed = refused = 0
+        fired: Counter[FireLabels] = Counter()
         late_ms: list[int] = []
+        # Most fires have the labels of the one before, and are counted with it: a look into a counter costs more.
+        labels: FireLabels | None = None
+        alike = 0
         for (fire, _), (fate, _, at) in zip(commit.fires, settled, strict=True):
             if at is None:
                 claimed += fate is _CLAIMED
                 refused += fate is _REFUSED
                 continue
-            accepted += 1
             job, decision = fire.job, fire.decision
             late_ms.append(at - decision.planned)
-            key = (id(decision.reason), id(job.criticality), job.queue)
-            if key in counts:
-                counts[key] += 1
-            else:
-                counts[key] = 1
-                labels[key] = (decision.verdict, decision.reason, job.queue, job.criticality)
-        fired: Counter[FireLabels] = Counter({labels[key]: count for key, count in counts.items()})
+            own = (decision.verdict, decision.reason, job.queue, job.criticality)
+            if own != labels:
+                if labels is not None:
+                    fired[labels] += alike
+                labels, alike = own, 0
+            alike += 1
+        if labels is not None:
+            fired[labels] += alike
+        accepted = len(late_ms)
         for decision in decisions:
             if decision.job in self._engine.names:
                 job = self._engine.job(decision.job)

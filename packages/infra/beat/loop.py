@@ -21,6 +21,7 @@ from packages.infra.beat.entries.polling import Polling
 from packages.infra.beat.entries.roster import Roster, name_of
 from packages.infra.beat.host import Host
 from packages.infra.beat.outage import Outage
+from packages.infra.beat.preparing import Preparing
 from packages.infra.beat.readings import Request
 from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.beat.state_store import StoreAwayError
@@ -51,6 +52,7 @@ class Loop:
         self.roster = Roster(host.app, engine=self._engine, store=opened.store, is_polled=host.is_polled)
         self._polling = Polling(host, engine=self._engine, roster=self.roster)
         self._committing = Committing(host, opened, self._engine, self.roster)
+        self._preparing = Preparing(self._engine, self._prepare)
         self._outage = Outage(host.monotonic_s)
         self._batch = BatchSize(opened.publisher.first_batch)
         self._clock = ClockWatch()
@@ -123,6 +125,10 @@ class Loop:
         wake = self.next_wake()
         return wait_s if wake is None else min(wait_s, wake / SECOND_MS - now_s)
 
+    def prepare(self, now: int) -> bool:
+        """There is time: do some of what is to be done soon. Whether there is more of it."""
+        return self.leads and not self._outage and self._preparing.run(now)
+
     def next_wake(self) -> int | None:
         """The instant at which something is due; None if nobody knows of any."""
         wakes = [wake for wake in (self._engine.next_wake(), self.roster.polls.next_wake()) if wake is not None]
@@ -147,6 +153,11 @@ class Loop:
         finally:
             self.resign()
             self._opened.close()
+
+    def _prepare(self, name: str, now: int) -> None:
+        entry = self._host.schedule.get(self.roster.keys.get(name))
+        if entry is not None:
+            self._opened.publisher.prepare(name, entry, now)
 
     def _begins_term(self, now: int) -> bool:
         """Whether the engine has the states of our term, loading them if it does not."""

@@ -92,6 +92,10 @@ class Publisher(Protocol):
         """Fires (job, nominal, planned, origin) that a leader before has claimed and may not have published."""
         ...
 
+    def prepare(self, name: str, entry: ScheduleEntry, now: int) -> None:
+        """A fire of this entry is near, and there is time: do of its message what can be done before."""
+        ...
+
     def forget(self, name: str) -> None:
         """The entry of this name is another one from now on, or no more."""
         ...

@@ -181,6 +181,8 @@ class AdaptiveScheduler(CeleryHost):
             return 0
         # Against the clock as it is now: publishing took its time.
         wait_s = loop.wait_s(self.utc_now().timestamp())
+        if wait_s > LEAST_WAIT_S and loop.prepare(now):
+            wait_s = LEAST_WAIT_S
         return self._at_most(max(LEAST_WAIT_S, min(wait_s, LONGEST_WAIT_S)))
 
     def _at_most(self, wait_s: float) -> float:

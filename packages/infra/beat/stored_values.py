@@ -69,9 +69,12 @@ def state_of(text: str | bytes) -> JobState:
     return state
 
 
-def value_text(value: object) -> str:
-    """A state or a decision as text, whatever it has."""
-    return json_text({"v": VERSION, **_plain(value)})
+def value_text(value: object, *, without: str | None = None) -> str:
+    """A state or a decision as text, whatever it has, but for one field."""
+    plain = _plain(value)
+    if without is not None:
+        del plain[without]
+    return json_text({"v": VERSION, **plain})
 
 
 def raw_of(text: str | bytes) -> dict[str, Any]:

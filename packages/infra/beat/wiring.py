@@ -99,7 +99,6 @@ def _by_script(host: CeleryHost, redis: BrokerRedis, ledger_length: int) -> tupl
         Messages(host),
         lease,
         ledger_length=ledger_length,
-        reconnect=host.reconnect,
         now=lambda: to_instant(host.utc_now()),
         monotonic=host.monotonic_s,
     )

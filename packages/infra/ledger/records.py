@@ -19,13 +19,12 @@ from packages.scheduling.snapshot import Pause, PauseScope, Reading, Run, Snapsh
 T = TypeVar("T")
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _NUMBERS: Final = ("nominal", "planned", "at")
-_TEXTS: Final = ("job", "origin")
 # Few in any stretch of time: `schedule`, and one for each request of an operator.
 _origin_json: Final = lru_cache(maxsize=1_000)(encode_basestring_ascii)
 
 
 def decision_text(decision: Decision) -> str:
-    """A decision as text."""
+    """A decision as text, all of it but the job: many jobs are decided alike, and the entry has the job beside it."""
     if (
         decision.opinions
         or decision.until is not None
@@ -35,23 +34,17 @@ def decision_text(decision: Decision) -> str:
         or decision.cancels
         or decision.arm is not None
     ):
-        return value_text(decision)
+        return value_text(decision, without="job")
     # As `value_text` writes it, which takes several times as long. Most decisions are such.
     return (
-        f'{{"v":{VERSION},"job":{encode_basestring_ascii(decision.job)},"nominal":{decision.nominal},'
+        f'{{"v":{VERSION},"nominal":{decision.nominal},'
         f'"planned":{decision.planned},"origin":{_origin_json(decision.origin)},"at":{decision.at},'
         f'"verdict":"{decision.verdict._value_}","reason":"{decision.reason._value_}"}}'
     )
 
 
-def starts_of(job: str) -> tuple[bytes, bytes]:
-    """How the text of every decision starts, and how that of one of `job` does."""
-    start = f'{{"v":{VERSION},"job":'
-    return start.encode(), f"{start}{encode_basestring_ascii(job)},".encode()
-
-
-def decision_of(text: str | bytes) -> Decision:
-    """The decision that `decision_text` wrote.
+def decision_of(job: str, text: str | bytes) -> Decision:
+    """The decision on `job` that `decision_text` wrote.
 
     Raises:
         ForeignValueError: it is no such text.
@@ -63,9 +56,8 @@ def decision_of(text: str | bytes) -> Decision:
         raw["cancels"] = tuple(raw.get("cancels", ()))
         for name in _NUMBERS:
             _of_type(int, raw[name])
-        for name in _TEXTS:
-            _of_type(str, raw[name])
-        return Decision(**raw)
+        _of_type(str, raw["origin"])
+        return Decision(job=job, **raw)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ForeignValueError(f"no decision of version {VERSION}: {error}") from error
 

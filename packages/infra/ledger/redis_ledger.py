@@ -2,7 +2,8 @@
 
     t   the number of the tick
     s   the record of the tick, or
-    d   a decision
+    j   a job, with
+    d   a decision on it
 
 Where a publisher commits by a script that script writes the same entries, and `append` is not used.
 """
@@ -18,7 +19,7 @@ from redis.exceptions import ResponseError
 from packages.infra.beat.redis_away import store_away
 from packages.infra.beat.stored_values import ForeignValueError
 from packages.infra.ledger.ledger import LENGTH, LENGTH_SETTING, Entry
-from packages.infra.ledger.records import decision_of, decision_text, starts_of, tick_of
+from packages.infra.ledger.records import decision_of, decision_text, tick_of
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.scheduling.decision import Decision
 
@@ -55,7 +56,7 @@ class RedisLedger:
         """See `Ledger`; one round trip for each thousand decisions."""
         if not decisions:
             return
-        entries = [{"t": tick, "d": decision_text(decision)} for decision in decisions]
+        entries = [{"t": tick, "j": decision.job, "d": decision_text(decision)} for decision in decisions]
         if tick_record:
             entries.insert(0, {"t": tick, "s": tick_record})
         with store_away():
@@ -70,7 +71,7 @@ class RedisLedger:
 
     def read(self, job: str | None, limit: int) -> list[Decision]:
         """See `Ledger`; what another version has written is left out, with a warning."""
-        any_start, start = (b"", b"") if job is None else starts_of(job)
+        wanted = None if job is None else job.encode(errors="backslashreplace")
         found: list[Decision] = []
         foreign = _Foreign(self._key)
         looked_at, last = 0, _LAST
@@ -78,11 +79,10 @@ class RedisLedger:
             count = min(_PER_CHUNK, self._look_at_most - looked_at)
             chunk = self._range(backwards=True, bound=last, count=count)
             for _, fields in chunk:
-                text = fields.get(b"d", b"")
-                if b"s" in fields or (text.startswith(any_start) and not text.startswith(start)):
+                if b"s" in fields or (wanted is not None and fields.get(b"j") not in {wanted, None}):
                     continue
                 try:
-                    found.append(decision_of(text))
+                    found.append(_decision(fields))
                 except ForeignValueError as error:
                     foreign.add(error)
             looked_at += len(chunk)
@@ -157,7 +157,14 @@ def _entry(id_: str, fields: dict[bytes, bytes]) -> Entry:
     tick = _text(fields.get(b"t", b""))
     if b"s" in fields:
         return Entry(id_, tick, tick_of(fields[b"s"]))
-    return Entry(id_, tick, decision_of(fields.get(b"d", b"")))
+    return Entry(id_, tick, _decision(fields))
+
+
+def _decision(fields: dict[bytes, bytes]) -> Decision:
+    job = fields.get(b"j")
+    if job is None:
+        raise ForeignValueError("an entry without a job")
+    return decision_of(_text(job), fields.get(b"d", b""))
 
 
 def _text(value: Any) -> str:  # noqa: ANN401  # as the client decodes it

@@ -12,7 +12,7 @@ from celery.beat import ScheduleEntry
 
 from packages.infra.beat.celery_host import CeleryHost
 from packages.infra.beat.messages.maker import Messages
-from packages.infra.beat.messages.message import Message
+from packages.infra.beat.messages.message import Message, Pieces
 from packages.infra.beat.messages.publishing import stamped, task_id_of
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.instants import to_datetime, to_instant
@@ -64,8 +64,10 @@ def fire_of(name: str = JOB, *, nominal: int = NOW - 123, late_ms: int = 50, ori
 
 
 def made(messages: Messages, entry: ScheduleEntry, fire: Fire | None = None, *, at: int = NOW) -> Message:
+    """A message in one piece."""
     fire = fire or fire_of(entry.name or "")
-    return messages.make(fire, entry, term=TERM, published_at=at, task_id=id_of(fire))
+    found = messages.make(fire, entry, term=TERM, published_at=at, task_id=id_of(fire))
+    return found.whole(id_of(fire)) if isinstance(found, Pieces) else found
 
 
 def id_of(fire: Fire) -> str:

@@ -16,6 +16,7 @@ from kombu.exceptions import EncodeError, OperationalError
 
 from packages.infra.beat.entries.entry import BeatEntry
 from packages.infra.beat.messages.maker import Messages
+from packages.infra.beat.messages.message import MakerAwayError
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from tests.beat.messages.building import (
     JOB,
@@ -287,8 +288,9 @@ def test_a_broker_that_is_away() -> None:
     scheduler = AdaptiveScheduler(app_on("redis://127.0.0.1:1/0"))
     messages = Messages(scheduler)
     for _ in range(2):
-        with pytest.raises(OperationalError):
+        with pytest.raises(MakerAwayError) as caught:
             made(messages, entry_of(scheduler))
+        assert isinstance(caught.value.__cause__, OperationalError)
     scheduler.close()
 
 

@@ -21,7 +21,7 @@ from packages.infra.beat.messages.message import Message
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.scheduling.instants import HOUR_MS, SECOND_MS, to_datetime
 from packages.shared_settings.layers import ROOT
-from tests.beat.messages.building import entry_of, fire_of, id_of, is_by_template
+from tests.beat.messages.building import TERM, entry_of, fire_of, is_by_template, made
 from tests.beat.messages.test_full_path import connected, listen
 from tests.beat.messages.working_app import NOTES, make_app
 
@@ -67,7 +67,7 @@ def test_it_does_what_the_options_say(redis_url: str, tmp_path: Path, *, by_temp
         entry = entry_of(scheduler, name, task="working.note", args=args, kwargs={"name": name}, options=options)
         # The same twice: how the second one is made the first one did not show.
         for fire in (fire_of(name, nominal=at), fire_of(name, nominal=at + 1)):
-            message = messages.make(fire, entry, term=3, published_at=at, task_id=id_of(fire))
+            message = made(messages, entry, fire, at=at)
         assert is_by_template(message) == by_template
         return message
 
@@ -101,7 +101,7 @@ def test_it_does_what_the_options_say(redis_url: str, tmp_path: Path, *, by_temp
     assert (by_name["low"]["args"], by_name["first"]["args"]) == ([1, "ü"], [2.5, None, [True]])
     assert by_name["first"]["headers"]["mine"] == {"n": 1}
     assert by_name["first"]["headers"]["beat_job"] == "first"
-    assert by_name["first"]["headers"]["beat_term"] == 3
+    assert by_name["first"]["headers"]["beat_term"] == TERM
     assert by_name["counted"]["shadow"] == "another name"
     eta = datetime.fromisoformat(by_name["counted"]["eta"])
     assert by_name["counted"]["at_s"] >= eta.timestamp()

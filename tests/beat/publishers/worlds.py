@@ -225,7 +225,6 @@ class OnRedis(_Base):
             Messages(host),
             lease,
             ledger_length=LEDGER_LENGTH,
-            reconnect=host.reconnect,
             now=lambda: to_instant(host.utc_now()),
             monotonic=host.monotonic_s,
         )

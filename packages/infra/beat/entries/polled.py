@@ -48,6 +48,9 @@ class PollTimes:
         self._at: dict[str, int] = {}
         self._heap: list[tuple[int, str]] = []
 
+    def __len__(self) -> int:
+        return len(self._at)
+
     def __contains__(self, name: object) -> bool:
         return name in self._at
 

@@ -10,11 +10,12 @@ from typing import Any, Final, NamedTuple
 
 from celery import signals
 from celery.beat import ScheduleEntry
+from kombu.exceptions import OperationalError
 
 from packages.infra.beat.celery_host import CeleryHost
 from packages.infra.beat.messages.capture import captured
 from packages.infra.beat.messages.held_signals import HeldCall, held
-from packages.infra.beat.messages.message import Message
+from packages.infra.beat.messages.message import MakerAwayError, Message
 from packages.infra.beat.messages.publishing import stamped
 from packages.scheduling.decision import Decision
 from packages.scheduling.instants import to_datetime
@@ -33,11 +34,24 @@ class Asked(NamedTuple):
 
 
 def built_by_celery(host: CeleryHost, asked: Asked) -> Message:
-    """The message as Celery builds it now.
+    """The message as Celery builds it now; tried once more on another connection.
+
+    That it fails may be because of the connection, of the broker, or of what this one message asks of the broker or of
+    another one. Only where the broker is not there other messages are concerned, too.
 
     Raises:
+        MakerAwayError: the broker is not there.
         Exception: what was in the way, whoever raised it.
     """
+    try:
+        return _built(host, asked)
+    except OperationalError as error:
+        if not host.reconnect(error):
+            raise MakerAwayError from error
+    return _built(host, asked)
+
+
+def _built(host: CeleryHost, asked: Asked) -> Message:
     given: Any = stamped(asked.entry, asked.decision, to_datetime(asked.published_at), term=asked.term)
     with captured(host.producer) as capture, held(SENT_AFTER, lambda: bool(capture.pushes)) as calls:
         error = host.publish(given)

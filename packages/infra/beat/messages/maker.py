@@ -8,31 +8,32 @@ An edit of an entry in place is seen, and so is a receiver that is connected lat
 once a second. Sends nothing but what somebody's own code sends.
 """
 
+import logging
 from copy import deepcopy
 from typing import Any, Final, NamedTuple
-from uuid import uuid4
 
 from celery import signals
 from celery.beat import ScheduleEntry
 
 from packages.infra.beat.celery_host import CeleryHost
-from packages.infra.beat.messages.argument_texts import Limits, argument_texts
+from packages.infra.beat.messages.argument_texts import ArgumentTexts, Limits, argument_texts
 from packages.infra.beat.messages.counted_times import PastExpiryError
 from packages.infra.beat.messages.full_path import SENT_AFTER, Asked, built_by_celery
 from packages.infra.beat.messages.instant_texts import InstantTexts
-from packages.infra.beat.messages.message import Message, Push
+from packages.infra.beat.messages.message import Message, Pieces, Push
 from packages.infra.beat.messages.plain import PLAIN_ENTRIES, check_arguments, conditions_of, limits_of
 from packages.infra.beat.messages.recent import Recent
 from packages.infra.beat.messages.shapes import Shape, Shapes
 from packages.infra.beat.messages.template import Template, fire_text
-from packages.scheduling.decision import Decision
+from packages.scheduling.decision import SCHEDULE, Decision, Reason, Verdict
 from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.plan import Fire
 
+log = logging.getLogger(__name__)
+
 _LOOKS_EVERY_MS: Final = SECOND_MS
-_LEAST_JOBS: Final = 20_000
-# Of twelve digits, as the last part of a UUID has.
-_FIRST_TAG: Final = 100_000_000_000
+# About 700 bytes each.
+_LEAST_JOBS: Final = 100_000
 _NO_KWARGS: Final[dict[str, Any]] = {}
 # Makes a named tuple at half the cost.
 _new: Final = tuple.__new__
@@ -45,19 +46,23 @@ class _Job(NamedTuple):
 
     shape: Shape
     template: Template
-    text: str
+    is_in_pieces: bool
+    head: str
     args: Any
     kwargs: Any
 
 
 class Messages:
-    """See `packages.infra.beat.messages.message.MessageMaker`. For one thread."""
+    """See `packages.infra.beat.messages.message.MessageMaker`. For one thread.
 
-    def __init__(self, host: CeleryHost) -> None:
+    It remembers the jobs that it was asked for last: at least so many, and at most twice as many.
+    """
+
+    def __init__(self, host: CeleryHost, *, least_jobs: int = _LEAST_JOBS) -> None:
         self._host = host
         self._texts = InstantTexts()
         self._shapes = Shapes(host, self._texts)
-        self._jobs: Recent[str, _Job] = Recent(_LEAST_JOBS)
+        self._jobs: Recent[str, _Job] = Recent(least_jobs)
         # Fires come in their order, and many in a row are of the same instants.
         self._nominal, self._planned, self._origin, self._fire_text = -1, -1, "", ""
         # None: Celery builds all messages. They hold for what is published from `_looked_at` until `_looks_at`.
@@ -65,11 +70,8 @@ class Messages:
         self._looked_at = self._looks_at = 0
         self._limits = Limits(0, 0, 0)
         self._tasks: dict[str, Any] = {}
-        # A tag has to be one of its kind in the broker for as long as its message is there.
-        self._tags = str(uuid4())[:24]
-        self._tag = _FIRST_TAG
 
-    def make(self, fire: Fire, entry: ScheduleEntry, *, term: int, published_at: int, task_id: str) -> Message:
+    def make(self, fire: Fire, entry: ScheduleEntry, *, term: int, published_at: int, task_id: str) -> Message | Pieces:
         """See `MessageMaker`."""
         decision = fire.decision
         name, nominal, planned, origin = decision.job, decision.nominal, decision.planned, decision.origin
@@ -92,12 +94,32 @@ class Messages:
         if nominal != self._nominal or planned != self._planned or origin != self._origin:
             self._fire_text = fire_text(self._texts(nominal), self._texts(planned), origin)
             self._nominal, self._planned, self._origin = nominal, planned, origin
-        task_id = template.own_id or task_id
-        self._tag = tag = self._tag + 1
-        payload = template.payload(job.text, self._fire_text, task_id, f"{self._tags}{tag}")
-        if template.other_routes:
-            return Message(task_id, tuple([Push(route, payload) for route in (template.route, *template.other_routes)]))
-        return _new(Message, (task_id, (_new(Push, (template.route, payload)),), None))
+        if job.is_in_pieces:
+            return _new(Pieces, (template.route, job.head, self._fire_text, template.frame))
+        payload = template.payload(job.head, self._fire_text, task_id)
+        routes = (template.route, *template.other_routes)
+        return Message(template.own_id or task_id, tuple([Push(route, payload) for route in routes]))
+
+    def prepare(self, name: str, entry: ScheduleEntry, *, now: int) -> None:
+        """See `MessageMaker`. Nobody's own code is called: where it has a say there is no template to prepare."""
+        if _BEFORE.receivers or _AFTER.receivers or _SENT.receivers or self._jobs.get(name) is not None:
+            return
+        if not self._looked_at <= now < self._looks_at:
+            self._look(now)
+        try:
+            arguments, task_name = self._plain_arguments(entry), entry.task
+            if arguments is None or task_name is None:
+                return
+            task = self._tasks.get(task_name)
+            shape = self._shapes.known(task_name, task, entry.options, now)
+            if shape is None:
+                # Out of a message that is not sent.
+                decision = Decision(name, now, now, SCHEDULE, now, Verdict.FIRE, Reason.ON_TIME)
+                self._shapes.learnt(task_name, task, Asked(decision, entry, 0, now), arguments)
+            elif (job := _job_of(name, entry, shape, arguments)) is not None:
+                self._jobs.put(name, job)
+        except Exception:  # it is raised again, and contained, when the message is made
+            log.debug("message_not_prepared", exc_info=True, extra={"job": name})
 
     def forget(self, name: str) -> None:
         """See `MessageMaker`."""
@@ -118,30 +140,30 @@ class Messages:
 
     def _job(self, decision: Decision, entry: ScheduleEntry, term: int, published_at: int) -> _Job | Message:
         """What the messages of an entry have in common; the message itself, if it is Celery's to make."""
-        args, kwargs, name = entry.args, entry.kwargs, entry.task
-        arguments = None
-        if self._conditions is not None and type(entry) in PLAIN_ENTRIES:
-            arguments = argument_texts(args, kwargs, self._limits)
-        if arguments is None or name is None:
-            return built_by_celery(self._host, Asked(decision, entry, term, published_at))
-        task = self._tasks.get(name)
-        shape = self._shapes.known(name, task, entry.options, published_at)
+        asked = Asked(decision, entry, term, published_at)
+        arguments, task_name = self._plain_arguments(entry), entry.task
+        if arguments is None or task_name is None:
+            return built_by_celery(self._host, asked)
+        task = self._tasks.get(task_name)
+        shape = self._shapes.known(task_name, task, entry.options, published_at)
         is_known = shape is not None
         if shape is None:
-            found = self._shapes.learnt(name, task, Asked(decision, entry, term, published_at), arguments)
+            found = self._shapes.learnt(task_name, task, asked, arguments)
             if isinstance(found, Message):
                 return found
             shape = found
-        if shape.template is None:
-            return built_by_celery(self._host, Asked(decision, entry, term, published_at))
-        if task is not None:
-            check_arguments(task, args, kwargs)
-        text = shape.template.job_text(decision.job, arguments)
-        job = _new(_Job, (shape, shape.template, text, _copied(args), _copied(kwargs) if kwargs else _NO_KWARGS))
+        job = _job_of(decision.job, entry, shape, arguments)
+        if job is None:
+            return built_by_celery(self._host, asked)
         if is_known:
             # Else it may be the only job of its shape, and many of these would keep many shapes.
             self._jobs.put(decision.job, job)
         return job
+
+    def _plain_arguments(self, entry: ScheduleEntry) -> ArgumentTexts | None:
+        if self._conditions is None or type(entry) not in PLAIN_ENTRIES:
+            return None
+        return argument_texts(entry.args, entry.kwargs, self._limits)
 
     def _look(self, published_at: int) -> None:
         """See whether what all templates hang on is as it was."""
@@ -153,6 +175,22 @@ class Messages:
         self._limits = limits_of(self._host.app)
         self._tasks = self._host.app.tasks
         self._looked_at, self._looks_at = published_at, published_at + _LOOKS_EVERY_MS
+
+
+def _job_of(name: str, entry: ScheduleEntry, shape: Shape, arguments: ArgumentTexts) -> _Job | None:
+    """The beginning of a job's messages; None if Celery has to build them.
+
+    Raises:
+        TypeError: its task does not take its arguments.
+    """
+    template, args, kwargs = shape.template, entry.args, entry.kwargs
+    if template is None:
+        return None
+    if shape.task is not None:
+        check_arguments(shape.task, args, kwargs)
+    head = template.job_text(name, arguments)
+    kept = _copied(args), _copied(kwargs) if kwargs else _NO_KWARGS
+    return _new(_Job, (shape, template, template.is_for_one_list, head, *kept))
 
 
 def _copied(value: Any) -> Any:  # noqa: ANN401  # plain arguments

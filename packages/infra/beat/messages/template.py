@@ -23,6 +23,7 @@ from packages.infra.beat.messages.counted_times import CountedTimes
 from packages.infra.beat.messages.full_path import Asked
 from packages.infra.beat.messages.instant_texts import InstantTexts
 from packages.infra.beat.messages.message import Message, Route
+from packages.infra.beat.messages.publishing import task_id_of
 
 _PARTS: Final = {"body", "content-encoding", "content-type", "headers", "properties"}
 # Of a job, a batch, or a fire; all others are the template's. `eta` and `expires` only if they are counted from now.
@@ -47,8 +48,8 @@ _PROPERTIES_OF_OTHERS: Final = frozenset({"correlation_id", "delivery_tag"})
 class Template:
     """The texts that all messages of one task with the same options share.
 
-    `embed` ends a body, `headers` are joined with those of the batch in `batch`, `properties` with those of the fire.
-    `own_id` is the id that the options have for all messages.
+    `embed` ends a body; `headers` and `properties` are joined with those of the batch in `frame`. `own_id` is the id
+    that the options have for all messages.
     """
 
     route: Route
@@ -60,8 +61,13 @@ class Template:
     own_id: str | None
     published_at: int = -1
     term: int = -1
-    batch: str = ""
-    batch_properties: str = ""
+    frame: tuple[str, str, str, str, str] = ("", "", "", "", "")
+
+    @property
+    def is_for_one_list(self) -> bool:
+        """Whether a message is pushed to one list and nothing else, under an id that is its own."""
+        route = self.route
+        return not (self.own_id or self.other_routes or route.is_fanout or route.expires)
 
     @property
     def may_move(self) -> bool:
@@ -73,20 +79,24 @@ class Template:
     def begin_batch(self, published_at: int, term: int, texts: InstantTexts) -> None:
         """From now on the messages are published at this instant under this term."""
         times = self.times.at(published_at)
-        self.batch = (
-            f'{self.headers}"beat_published_at": "{texts(published_at)}", "beat_term": {term}, '
-            f"{''.join([f'{quoted(name)}: {quoted(text)}, ' for name, text in times.headers])}"
-        )
         expiration = f'"expiration": "{times.expiration}", ' if times.expiration is not None else ""
-        self.batch_properties = f"{self.properties}{expiration}"
+        counted = "".join([f"{quoted(name)}: {quoted(text)}, " for name, text in times.headers])
+        at = texts(published_at)
+        self.frame = (
+            f'{self.headers}"beat_published_at": "{at}", "beat_term": {term}, {counted}"id": "',
+            '", "root_id": "',
+            f'"}}, "properties": {{{self.properties}{expiration}"correlation_id": "',
+            # One of its kind in the broker for as long as the message is there, as the id of the fire is.
+            '", "delivery_tag": "',
+            '"}}',
+        )
         self.published_at, self.term = published_at, term
 
-    def payload(self, job: str, fire: str, task_id: str, tag: str) -> str:
-        """A message out of the texts of its job and its fire; nothing in `task_id` and `tag` may need a quote."""
-        return (
-            f'{job}{self.batch}{fire}"id": "{task_id}", "root_id": "{task_id}"}}, "properties": {{'
-            f'{self.batch_properties}"correlation_id": "{task_id}", "delivery_tag": "{tag}"}}}}'
-        )
+    def payload(self, job: str, fire: str, task_id: str) -> str:
+        """A message out of the texts of its job and its fire; nothing in `task_id`, the fire's, may need a quote."""
+        id_, root_id, correlation_id, delivery_tag, end = self.frame
+        own_id = self.own_id or task_id
+        return f"{job}{fire}{id_}{own_id}{root_id}{own_id}{correlation_id}{own_id}{delivery_tag}{task_id}{end}"
 
     def job_text(self, name: str, arguments: ArgumentTexts) -> str:
         """The texts of a job: the beginning of each of its messages."""
@@ -141,14 +151,15 @@ def cut(  # noqa: PLR0913  # all that a message is made of
     )
     template.begin_batch(asked.published_at, asked.term, texts)
     decision = asked.decision
+    task_id = task_id_of(decision.job, decision.nominal, decision.origin)
     made = json.loads(
         template.payload(
             template.job_text(decision.job, arguments),
             fire_text(texts(decision.nominal), texts(decision.planned), decision.origin),
-            built.task_id,
-            properties["delivery_tag"],
+            task_id,
         )
     )
+    message["properties"]["delivery_tag"] = task_id
     return template if _equal(made, message, times) else None
 
 

@@ -2,13 +2,15 @@
 -- KEYS  1 the lease  2 states  3 ledger  4 runs  5 counters  6 anchors  7 the index of the claims
 --       then the sets of claims, then the lists, channels and expiring queues that messages go to
 -- ARGV  1 owner:term   2 the lease's period in ms   3 the ledger's length   4 the tick   5 its record, or ''
---       6 how many sets of claims   7 groups   8 single fires   9 decisions   10 states   11 forgotten jobs
+--       6 how many sets of claims   7 frames   8 groups   9 single fires   10 decisions   11 states   12 forgotten jobs
 --       then of each set: ms for which it is kept
---       of each group: set, list, n, n claims, n messages, n records, n states (0: none)
---       of each single fire: set, claim, record, state, run's id or '', run, deliveries; of each delivery: key,
---         1 if it is a channel, message, expiring keys, and each of these with its ms
---       of each decision its record; of each state: job, state; of each forgotten job its name
--- Sets and keys are given by their number in KEYS, states by their number among the states.
+--       of each frame: five parts of a message, with the id of the fire between them
+--       of each group, fires that are alike: set, list, frame, their part of a message, record, state or '', n, and of
+--         each fire: claim, id, head of the message, job
+--       of each single fire: set, claim, job, record, state or '', run's id or '', run, deliveries; of each delivery:
+--         key, 1 if it is a channel, message, expiring keys, and each of these with its ms
+--       of each decision: job, record; of each state: job, state; of each forgotten job its name
+-- Sets and keys are given by their number in KEYS, frames by their number among the frames.
 -- Reply {1, a letter a fire in the order of ARGV}: n new, c claimed before, x its key is of another kind;
 --       {0, who holds the lease}; {2, the number of the key of ours that is of another kind, or has counts that are none}
 local held = redis.call('GET', KEYS[1])
@@ -31,113 +33,118 @@ end
 -- The first write is one that a full server refuses: after another one it would let all the others pass.
 redis.call('HINCRBY', KEYS[5], 'commits', 1)
 
-local next_arg = 12
+local at = 13
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 for i = 8, 7 + sets do
   if not bad[i] then
     -- Trimmed by the index; that the key ends by itself, later, is for when nobody leads.
-    redis.call('ZADD', KEYS[7], now + ARGV[next_arg], KEYS[i])
+    redis.call('ZADD', KEYS[7], now + ARGV[at], KEYS[i])
   end
-  next_arg = next_arg + 1
+  at = at + 1
 end
+local frames = at
+at = at + 5 * tonumber(ARGV[7])
 
-local fates, held_back, new, claimed = {}, {}, 0, 0
-local function record(text)
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', 't', ARGV[4], 'd', text)
+local fates, kept, new, claimed = {}, {}, 0, 0
+local function record(job, text)
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', 't', ARGV[4], 'j', job, 'd', text)
+end
+local function keep(job, state)
+  kept[#kept + 1] = job
+  kept[#kept + 1] = state
 end
 if ARGV[5] ~= '' then
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', 't', ARGV[4], 's', ARGV[5])
 end
 
-for _ = 1, tonumber(ARGV[7]) do
-  local set, list, n = tonumber(ARGV[next_arg]), tonumber(ARGV[next_arg + 1]), tonumber(ARGV[next_arg + 2])
-  local claims = next_arg + 3
-  local messages, records, states = claims + n, claims + 2 * n, claims + 3 * n
-  next_arg = claims + 4 * n
-  if bad[set] or bad[list] then
-    for i = 0, n - 1 do
-      fates[#fates + 1] = 'x'
-      held_back[ARGV[states + i]] = true
-    end
-  else
-    local known, any = redis.call('SMISMEMBER', KEYS[set], unpack(ARGV, claims, claims + n - 1)), false
-    for i = 1, n do any = any or known[i] == 1 end
-    if not any then
-      redis.call('SADD', KEYS[set], unpack(ARGV, claims, claims + n - 1))
-      redis.call('LPUSH', KEYS[list], unpack(ARGV, messages, messages + n - 1))
-    end
-    for i = 0, n - 1 do
-      if known[i + 1] == 1 then
-        fates[#fates + 1] = 'c'
-        claimed = claimed + 1
-      else
-        if any then
-          redis.call('SADD', KEYS[set], ARGV[claims + i])
-          redis.call('LPUSH', KEYS[list], ARGV[messages + i])
-        end
-        fates[#fates + 1] = 'n'
-        new = new + 1
-        record(ARGV[records + i])
-      end
-    end
-  end
-end
-
 for _ = 1, tonumber(ARGV[8]) do
-  local set, claim, text, state = tonumber(ARGV[next_arg]), ARGV[next_arg + 1], ARGV[next_arg + 2], ARGV[next_arg + 3]
-  local run, run_text, deliveries = ARGV[next_arg + 4], ARGV[next_arg + 5], tonumber(ARGV[next_arg + 6])
-  next_arg = next_arg + 7
-  local first, is_bad = next_arg, bad[set]
-  for _ = 1, deliveries do
-    is_bad = is_bad or (ARGV[next_arg + 1] ~= '1' and bad[tonumber(ARGV[next_arg])])
-    next_arg = next_arg + 4 + 2 * tonumber(ARGV[next_arg + 3])
-  end
-  if is_bad then
-    fates[#fates + 1] = 'x'
-    held_back[state] = true
-  elseif redis.call('SADD', KEYS[set], claim) == 0 then
-    fates[#fates + 1] = 'c'
-    claimed = claimed + 1
+  local set, list, frame, n = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), frames + 5 * ARGV[at + 2], tonumber(ARGV[at + 6])
+  local fire, text, state = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local first, last = at + 7, at + 3 + 4 * n
+  at = at + 7 + 4 * n
+  if bad[set] or bad[list] then
+    for _ = 1, n do fates[#fates + 1] = 'x' end
   else
-    local at = first
-    for _ = 1, deliveries do
-      local key = KEYS[tonumber(ARGV[at])]
-      redis.call(ARGV[at + 1] == '1' and 'PUBLISH' or 'LPUSH', key, ARGV[at + 2])
-      local expiring = tonumber(ARGV[at + 3])
-      at = at + 4
-      for _ = 1, expiring do
-        redis.call('PEXPIRE', KEYS[tonumber(ARGV[at])], ARGV[at + 1])
-        at = at + 2
+    local claims, fresh, messages = {}, {}, {}
+    for i = first, last, 4 do claims[#claims + 1] = ARGV[i] end
+    local known = redis.call('SMISMEMBER', KEYS[set], unpack(claims))
+    local a, b, c, d, e = fire .. ARGV[frame], ARGV[frame + 1], ARGV[frame + 2], ARGV[frame + 3], ARGV[frame + 4]
+    for i = 1, n do
+      if known[i] == 1 then
+        fates[#fates + 1] = 'c'
+      else
+        local id, head = ARGV[first + 4 * i - 3], ARGV[first + 4 * i - 2]
+        fates[#fates + 1] = 'n'
+        fresh[#fresh + 1] = claims[i]
+        messages[#messages + 1] = head .. a .. id .. b .. id .. c .. id .. d .. id .. e
       end
     end
-    if run ~= '' then redis.call('HSET', KEYS[4], run, run_text) end
-    fates[#fates + 1] = 'n'
-    new = new + 1
-    record(text)
+    new, claimed = new + #fresh, claimed + n - #fresh
+    if #fresh > 0 then
+      redis.call('SADD', KEYS[set], unpack(fresh))
+      redis.call('LPUSH', KEYS[list], unpack(messages))
+    end
+    for i = 1, n do
+      local job = ARGV[first + 4 * i - 1]
+      if known[i] ~= 1 then record(job, text) end
+      if state ~= '' then keep(job, state) end
+    end
   end
 end
 
 for _ = 1, tonumber(ARGV[9]) do
-  record(ARGV[next_arg])
-  next_arg = next_arg + 1
-end
-local kept = {}
-for i = 1, tonumber(ARGV[10]) do
-  if not held_back[tostring(i)] then
-    kept[#kept + 1] = ARGV[next_arg]
-    kept[#kept + 1] = ARGV[next_arg + 1]
+  local set, claim, job, text, state = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local run, run_text, deliveries = ARGV[at + 5], ARGV[at + 6], tonumber(ARGV[at + 7])
+  at = at + 8
+  local first, is_bad = at, bad[set]
+  for _ = 1, deliveries do
+    is_bad = is_bad or (ARGV[at + 1] ~= '1' and bad[tonumber(ARGV[at])])
+    at = at + 4 + 2 * tonumber(ARGV[at + 3])
   end
-  next_arg = next_arg + 2
+  if is_bad then
+    fates[#fates + 1] = 'x'
+  else
+    if redis.call('SADD', KEYS[set], claim) == 0 then
+      fates[#fates + 1] = 'c'
+      claimed = claimed + 1
+    else
+      local next_one = first
+      for _ = 1, deliveries do
+        local key = KEYS[tonumber(ARGV[next_one])]
+        redis.call(ARGV[next_one + 1] == '1' and 'PUBLISH' or 'LPUSH', key, ARGV[next_one + 2])
+        local expiring = tonumber(ARGV[next_one + 3])
+        next_one = next_one + 4
+        for _ = 1, expiring do
+          redis.call('PEXPIRE', KEYS[tonumber(ARGV[next_one])], ARGV[next_one + 1])
+          next_one = next_one + 2
+        end
+      end
+      if run ~= '' then redis.call('HSET', KEYS[4], run, run_text) end
+      fates[#fates + 1] = 'n'
+      new = new + 1
+      record(job, text)
+    end
+    if state ~= '' then keep(job, state) end
+  end
+end
+
+for _ = 1, tonumber(ARGV[10]) do
+  record(ARGV[at], ARGV[at + 1])
+  at = at + 2
+end
+for _ = 1, tonumber(ARGV[11]) do
+  keep(ARGV[at], ARGV[at + 1])
+  at = at + 2
 end
 if #kept > 0 then redis.call('HSET', KEYS[2], unpack(kept)) end
-local forgotten = tonumber(ARGV[11])
+local forgotten = tonumber(ARGV[12])
 if forgotten > 0 then
-  redis.call('HDEL', KEYS[2], unpack(ARGV, next_arg, next_arg + forgotten - 1))
-  redis.call('HDEL', KEYS[6], unpack(ARGV, next_arg, next_arg + forgotten - 1))
+  redis.call('HDEL', KEYS[2], unpack(ARGV, at, at + forgotten - 1))
+  redis.call('HDEL', KEYS[6], unpack(ARGV, at, at + forgotten - 1))
 end
 for i = 8, 7 + sets do
-  if not bad[i] then redis.call('PEXPIRE', KEYS[i], ARGV[i + 4] + 3600000) end
+  if not bad[i] then redis.call('PEXPIRE', KEYS[i], ARGV[i + 5] + 3600000) end
 end
 if new > 0 then redis.call('HINCRBY', KEYS[5], 'published', new) end
 if claimed > 0 then redis.call('HINCRBY', KEYS[5], 'claimed_before', claimed) end

@@ -6,11 +6,10 @@ Never sends anything.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from packages.infra.beat.messages.message import MessageMaker
+from packages.infra.beat.messages.message import MakerAwayError, Message, MessageMaker, Pieces
 from packages.infra.beat.messages.publishing import claim_of_id, task_id_of
-from packages.infra.beat.messages.reconnecting_maker import MakerAwayError
 from packages.infra.beat.publisher import Commit, Fate, Settled
 from packages.infra.beat.publishers.commit_script import MOST_FIRES, ClaimSet, CommitKeys
 from packages.infra.beat.publishers.redis_round import Round, Sent
@@ -23,9 +22,13 @@ from packages.scheduling.plan import Fire
 from packages.scheduling.policies import OverlapMode
 from packages.scheduling.snapshot import Run
 
+if TYPE_CHECKING:
+    from packages.scheduling.state import JobState
+
 _MOST_SETS: Final = 10_000
 _ALLOW: Final = OverlapMode.ALLOW
 _CLAIMED: Final = Settled(Fate.CLAIMED)
+_NO_RUN: Final = ("", "")
 
 
 class CommitCalls:
@@ -37,11 +40,6 @@ class CommitCalls:
         self._now = now
         self._shelves = Shelves()
         self._sets: dict[str, ClaimSet] = {}
-
-    def forget(self, name: str) -> None:
-        """The entry of this name is another one from now on, or no more."""
-        self._maker.forget(name)
-        self._shelves.forget(name)
 
     def calls(self, commit: Commit, round_: Round) -> Iterator[Sent]:
         """The calls that a commit is made of; a job's state goes along with its fire, if that is the only one."""
@@ -67,19 +65,26 @@ class CommitCalls:
             sent = Sent(self._now())
             call = sent.call
             for name in islice(idle, MOST_FIRES):
-                call.state(name, state_text(states[name]))
-            call.decisions += [decision_text(decision) for decision in islice(decisions, MOST_FIRES)]
+                call.states += (name, state_text(states[name]))
+            for decision in islice(decisions, MOST_FIRES):
+                call.decisions += (decision.job, decision_text(decision))
             call.forgotten += islice(forgotten, MOST_FIRES)
             if not (call.states or call.decisions or call.forgotten or first):
                 return
             first = False
             yield sent
 
-    def fill(self, sent: Sent, commit: Commit, round_: Round, numbers: Iterator[int]) -> None:
+    def fill(  # noqa: C901  # one loop for every fire: a call for each of its parts costs more than the part
+        self, sent: Sent, commit: Commit, round_: Round, numbers: Iterator[int]
+    ) -> None:
         """Put fires into a call until it is full; one that cannot be made a message has failed."""
         call, fires, states = sent.call, commit.fires, commit.states
         make, shelf_of, claim_set_of = self._maker.make, self._shelves.of, self._sets.get
         term, at, spoiled = commit.term, sent.at, round_.spoiled
+        # The texts of the fire before: most of those that are due at once are decided alike, and leave like states.
+        alike: tuple[object, ...] | None = None
+        left: JobState | None = None
+        record = left_text = ""
         for number in numbers:
             fire, entry = fires[number]
             decision, job = fire.decision, fire.job
@@ -98,17 +103,23 @@ class CommitCalls:
                 round_.settled[number] = Settled(Fate.FAILED, error)
                 spoiled.add(name)
                 continue
-            state = 0
-            if name in states and name not in spoiled:
-                state = call.state(name, state_text(states[name]))
-            if message.accepted is not None:
-                sent.messages[number] = message
             claim_set = claim_set_of(shelf.name) or self._set_of(shelf)
-            if job.policies.overlap is _ALLOW:
-                call.fire(number, claim_set, claim, message.pushes, decision_text(decision), state)
+            if decision[1:] != alike:
+                alike, record = decision[1:], decision_text(decision)
+            state = ""
+            if name in states and name not in spoiled:
+                if (after := states[name]) != left:
+                    left, left_text = after, state_text(after)
+                state = left_text
+            may_overlap = job.policies.overlap is _ALLOW
+            if may_overlap and type(message) is Pieces:
+                call.fire(number, claim_set, claim, task_id, name, message, record, state)
             else:
-                run = (message.task_id, _run_text(fire, message.task_id, at))
-                call.fire_with_run(number, claim_set, claim, message.pushes, decision_text(decision), state, run)
+                whole = _whole(message, task_id)
+                run = _NO_RUN if may_overlap else (whole.task_id, _run_text(fire, whole.task_id, at))
+                call.single(number, claim_set, claim, name, whole.pushes, record, state, run)
+                if whole.accepted is not None:
+                    sent.messages[number] = whole
             if call.is_full:
                 return
 
@@ -117,6 +128,10 @@ class CommitCalls:
             self._sets.clear()
         claim_set = self._sets[shelf.name] = ClaimSet(self._keys.claims(shelf.name), shelf.kept_ms)
         return claim_set
+
+
+def _whole(message: Message | Pieces, task_id: str) -> Message:
+    return message.whole(task_id) if isinstance(message, Pieces) else message
 
 
 def _run_text(fire: Fire, task_id: str, published_at: int) -> str:

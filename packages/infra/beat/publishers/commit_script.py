@@ -1,9 +1,9 @@
 """One call of the script that publishes: what goes into it, in the order that commit.lua reads, and what comes back."""
 
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, TypeVar
 
-from packages.infra.beat.messages.message import Push
+from packages.infra.beat.messages.message import Pieces, Push
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.infra.queue.script_wire import Argument, Script
 
@@ -12,6 +12,8 @@ COMMIT: Final = Script("packages.infra.beat.publishers", "commit.lua")
 MOST_FIRES: Final = 200
 # Of messages; a server that is sent too much at once closes the connection. One message goes out, however long it is.
 MOST_CHARACTERS: Final = 4_000_000
+
+T = TypeVar("T")
 
 _NEW: Final = ord("n")
 _CLAIMED: Final = ord("c")
@@ -38,37 +40,51 @@ class CommitKeys:
 
 
 class _Group:
-    """Fires whose claims stand in one set and whose messages go to one list."""
+    """Fires that are alike but for their job: the same set of claims, list, instants, decision, and state after it."""
 
-    __slots__ = ("claim_set", "claims", "fires", "key", "messages", "records", "states")
+    __slots__ = ("claim_set", "fire", "fires", "frame", "items", "key", "record", "state")
 
-    def __init__(self, claim_set: ClaimSet, key: str) -> None:
+    def __init__(self, claim_set: ClaimSet, pieces: Pieces, record: str, state: str) -> None:
         self.claim_set = claim_set
-        self.key = key
+        self.key = pieces.route.key
+        self.frame = pieces.frame
+        self.fire = pieces.fire
+        self.record = record
+        self.state = state
         self.fires: list[int] = []
-        self.claims: list[Argument] = []
-        self.messages: list[Argument] = []
-        self.records: list[Argument] = []
-        self.states: list[Argument] = []
+        # Of each fire its claim, its id, the head of its message, and its job.
+        self.items: list[Argument] = []
+
+
+class _Single(NamedTuple):
+    """A fire for itself, its messages in one piece."""
+
+    number: int
+    claim_set: ClaimSet
+    claim: bytes
+    job: str
+    record: str
+    state: str
+    run: tuple[str, str]
+    pushes: Sequence[Push]
 
 
 class CommitCall:
-    """Collects what one call is to do. Fires are known by numbers of the caller's."""
+    """Collects what one call is to do. Fires are known by numbers of the caller's; a state of '' is none.
+
+    `decisions` takes a job and a record in turn, `states` a job and a text, `forgotten` jobs.
+    """
 
     def __init__(self) -> None:
-        self._groups: dict[tuple[ClaimSet, str], _Group] = {}
-        # The one that was added to last: most fires go where the one before went.
+        self._groups: dict[tuple[object, ...], _Group] = {}
+        # The one that was added to last: most fires are like the one before.
         self._last: _Group | None = None
-        self._single_fires: list[int] = []
-        self._singles: list[tuple[ClaimSet, list[Argument], Sequence[Push]]] = []
+        self._singles: list[_Single] = []
         self._claims: set[bytes] = set()
-        self._sets: dict[ClaimSet, int] = {}
-        self._routes: dict[str, int] = {}
-        self._state_numbers: dict[str, int] = {}
-        self._states: list[Argument] = []
-        self.decisions: list[Argument] = []
-        self.forgotten: list[Argument] = []
         self._characters = 0
+        self.decisions: list[Argument] = []
+        self.states: list[Argument] = []
+        self.forgotten: list[Argument] = []
 
     @property
     def is_full(self) -> bool:
@@ -79,114 +95,129 @@ class CommitCall:
         return len(self._claims)
 
     @property
-    def jobs(self) -> Iterable[str]:
+    def jobs(self) -> list[str]:
         """The jobs whose states it keeps."""
-        return self._state_numbers
-
-    @property
-    def states(self) -> int:
-        """How many states it keeps."""
-        return len(self._state_numbers)
+        found = [name for group in self._groups.values() if group.state for name in group.items[3::4]]
+        found += [single.job for single in self._singles if single.state]
+        return [*found, *self.states[::2]]  # type: ignore[list-item]  # each of them is a name
 
     def has(self, claim: bytes) -> bool:
         """Whether a fire of this claim is in it."""
         return claim in self._claims
 
-    def state(self, job: str, text: str) -> int:
-        """Keep a state; its number. A fire that is given the number keeps it from being kept if it fails."""
-        self._states += (job, text)
-        number = self._state_numbers[job] = len(self._state_numbers) + 1
-        return number
-
     def fire(  # noqa: PLR0913, PLR0917  # all that one fire consists of; called for each one, so by position
-        self, number: int, claim_set: ClaimSet, claim: bytes, pushes: Sequence[Push], record: str, state: int
-    ) -> None:
-        """Publish a fire. `state` is the number of its job's state, 0 for none."""
-        route = pushes[0].route if len(pushes) == 1 else None
-        if route is None or route.is_fanout or route.expires:
-            self.fire_with_run(number, claim_set, claim, pushes, record, state)
-            return
-        group = self._last
-        if group is None or group.claim_set is not claim_set or group.key != route.key:
-            group = self._last = self._group(claim_set, route.key)
-        self._claims.add(claim)
-        group.fires.append(number)
-        group.claims.append(claim)
-        payload = pushes[0].payload
-        self._characters += len(payload)
-        group.messages.append(payload)
-        group.records.append(record)
-        group.states.append(state)
-
-    def _group(self, claim_set: ClaimSet, key: str) -> "_Group":
-        group = self._groups.get((claim_set, key))
-        if group is None:
-            group = self._groups[claim_set, key] = _Group(claim_set, key)
-            self._sets.setdefault(claim_set, len(self._sets))
-            self._routes.setdefault(key, len(self._routes))
-        return group
-
-    def fire_with_run(  # noqa: PLR0913, PLR0917  # as above
         self,
         number: int,
         claim_set: ClaimSet,
         claim: bytes,
+        task_id: str,
+        job: str,
+        pieces: Pieces,
+        record: str,
+        state: str,
+    ) -> None:
+        """Publish a fire whose message is in pieces."""
+        group = self._last
+        if (
+            group is None
+            # Only messages of one template have one frame, and so one list.
+            or group.frame is not pieces.frame
+            or group.fire != pieces.fire
+            or group.record != record
+            or group.state != state
+            or group.claim_set is not claim_set
+        ):
+            group = self._last = self._group(claim_set, pieces, record, state)
+        head = pieces.head
+        self._claims.add(claim)
+        group.fires.append(number)
+        group.items += (claim, task_id, head, job)
+        self._characters += len(head)
+
+    def _group(self, claim_set: ClaimSet, pieces: Pieces, record: str, state: str) -> _Group:
+        key = (claim_set.key, pieces.route.key, pieces.frame, pieces.fire, record, state)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group(claim_set, pieces, record, state)
+            self._characters += len(pieces.frame[0])
+        return group
+
+    def single(  # noqa: PLR0913, PLR0917  # as above
+        self,
+        number: int,
+        claim_set: ClaimSet,
+        claim: bytes,
+        job: str,
         pushes: Sequence[Push],
         record: str,
-        state: int,
+        state: str,
         run: tuple[str, str] = ("", ""),
     ) -> None:
-        """As `fire`; the fire counts as a run (task id and text) from then on."""
+        """Publish a fire whose messages are whole. `run`: it counts as one (task id and text) from then on."""
         self._claims.add(claim)
-        self._sets.setdefault(claim_set, len(self._sets))
+        self._singles.append(_Single(number, claim_set, claim, job, record, state, run, pushes))
         for push in pushes:
             self._characters += len(push.payload)
-            self._routes.setdefault(push.route.key, len(self._routes))
-            for key, _ in push.route.expires:
-                self._routes.setdefault(key, len(self._routes))
-        self._single_fires.append(number)
-        self._singles.append((claim_set, [claim, record, state, *run], pushes))
 
-    def keys(self, keys: CommitKeys) -> list[str]:
-        """KEYS of the script."""
-        return [*keys.names, *(claim_set.key for claim_set in self._sets), *self._routes]
-
-    def arguments(self, first: Sequence[Argument]) -> list[Argument]:
-        """ARGV of the script; `first` are the first five."""
-        sets_from, routes_from = 8, 8 + len(self._sets)
-        counts = (
-            len(self._sets),
-            len(self._groups),
-            len(self._singles),
-            len(self.decisions),
-            len(self._state_numbers),
-            len(self.forgotten),
+    def lay_out(self, keys: CommitKeys, first: Sequence[Argument]) -> tuple[list[str], list[Argument]]:
+        """KEYS and ARGV of the script; `first` are the first five arguments."""
+        groups, singles = self._groups.values(), self._singles
+        sets = _numbered([*(group.claim_set for group in groups), *(single.claim_set for single in singles)], 8)
+        routes = _numbered(
+            [*(group.key for group in groups), *(key for single in singles for key in _keys_of(single.pushes))],
+            8 + len(sets),
         )
-        arguments: list[Argument] = [*first, *counts, *(claim_set.kept_ms for claim_set in self._sets)]
-        for (claim_set, key), group in self._groups.items():
-            arguments += (sets_from + self._sets[claim_set], routes_from + self._routes[key], len(group.fires))
-            arguments += group.claims
-            arguments += group.messages
-            arguments += group.records
-            arguments += group.states
-        for claim_set, single, pushes in self._singles:
-            arguments += (sets_from + self._sets[claim_set], *single, len(pushes))
+        frames = _numbered([group.frame for group in groups], 0)
+        arguments: list[Argument] = [
+            *first,
+            len(sets),
+            len(frames),
+            len(groups),
+            len(singles),
+            len(self.decisions) // 2,
+            len(self.states) // 2,
+            len(self.forgotten),
+            *(claim_set.kept_ms for claim_set in sets),
+            *(part for frame in frames for part in frame),
+        ]
+        for group in groups:
+            arguments += (sets[group.claim_set], routes[group.key], frames[group.frame])
+            arguments += (group.fire, group.record, group.state, len(group.fires))
+            arguments += group.items
+        for _, claim_set, claim, job, record, state, run, pushes in singles:
+            arguments += (sets[claim_set], claim, job, record, state, *run, len(pushes))
             for route, payload in pushes:
-                arguments += (routes_from + self._routes[route.key], int(route.is_fanout), payload, len(route.expires))
+                arguments += (routes[route.key], int(route.is_fanout), payload, len(route.expires))
                 for key, ms in route.expires:
-                    arguments += (routes_from + self._routes[key], ms)
+                    arguments += (routes[key], ms)
         arguments += self.decisions
-        arguments += self._states
+        arguments += self.states
         arguments += self.forgotten
-        return arguments
+        return [*keys.names, *(claim_set.key for claim_set in sets), *routes], arguments
 
     def parts(self) -> list[list[int]]:
         """The numbers of the fires, apart by where their messages go."""
-        return [*(group.fires for group in self._groups.values()), *([number] for number in self._single_fires)]
+        by_key: dict[str, list[int]] = {}
+        for group in self._groups.values():
+            by_key.setdefault(group.key, []).extend(group.fires)
+        return [*by_key.values(), *([single.number] for single in self._singles)]
 
     def in_order(self) -> list[int]:
         """The numbers of the fires, in the order of the letters of the answer."""
-        return [*(number for group in self._groups.values() for number in group.fires), *self._single_fires]
+        numbers = [number for group in self._groups.values() for number in group.fires]
+        return [*numbers, *(single.number for single in self._singles)]
+
+
+def _keys_of(pushes: Sequence[Push]) -> Iterator[str]:
+    for route, _ in pushes:
+        yield route.key
+        for key, _ in route.expires:
+            yield key
+
+
+def _numbered(items: Iterable[T], first: int) -> dict[T, int]:
+    """Each item once, in their order, with a number."""
+    return {item: number for number, item in enumerate(dict.fromkeys(items), first)}
 
 
 def is_new(letter: int) -> bool:

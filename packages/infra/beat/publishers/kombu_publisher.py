@@ -135,9 +135,11 @@ class KombuPublisher:
         self._pending = {claim.key: claim for claim in self._claims.unfinished()}
         return [(claim.job, claim.nominal, claim.planned, claim.origin) for claim in self._pending.values()]
 
+    def prepare(self, name: str, entry: ScheduleEntry, now: int) -> None:
+        """See `Publisher`: Celery makes each message when it is sent."""
+
     def forget(self, name: str) -> None:
-        """The entry of this name is another one from now on, or no more."""
-        self._shelves.forget(name)
+        """See `Publisher`: nothing is remembered."""
 
     def hand_over(self) -> None:
         """See `Publisher`."""

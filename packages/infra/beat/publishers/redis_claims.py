@@ -108,10 +108,11 @@ class RedisClaims:
         first = (*self._own(term), self._ledger_length, part.tick, part.tick_record, *counts)
         arguments: list[Argument] = [*first]
         for claim, decision in part.done:
-            arguments += (claim.key, decision_text(decision))
+            arguments += (claim.key, decision.job, decision_text(decision))
         for claim in part.released:
             arguments += (sets.number(claim), claim.key)
-        arguments += [decision_text(decision) for decision in part.decisions]
+        for decision in part.decisions:
+            arguments += (decision.job, decision_text(decision))
         for job, state in part.states.items():
             arguments += (job, state_text(state))
         arguments += part.forgotten

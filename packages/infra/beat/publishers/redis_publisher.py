@@ -8,12 +8,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from celery.beat import ScheduleEntry
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from packages.infra.beat.lease import Lease
-from packages.infra.beat.messages.message import MessageMaker
+from packages.infra.beat.messages.message import MakerAwayError, MessageMaker
 from packages.infra.beat.messages.publishing import claim_of
-from packages.infra.beat.messages.reconnecting_maker import MakerAwayError, ReconnectingMaker
 from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
 from packages.infra.beat.publishers.commit_calls import CommitCalls
 from packages.infra.beat.publishers.commit_script import (
@@ -46,8 +46,7 @@ class ForeignKeyError(Exception):
 class RedisPublisher:
     """See `packages.infra.beat.publisher.Publisher`. `wire` has the script; nothing may be unanswered on it.
 
-    `reconnect` opens the maker's connection anew after an error; whether the broker is there. `now` is the wall clock
-    in milliseconds; `monotonic` another one in seconds.
+    `now` is the wall clock in milliseconds; `monotonic` another one in seconds.
     """
 
     def __init__(  # noqa: PLR0913  # all that publishing needs
@@ -58,7 +57,6 @@ class RedisPublisher:
         lease: Lease,
         *,
         ledger_length: int,
-        reconnect: Callable[[BaseException], bool],
         now: Callable[[], int],
         monotonic: Callable[[], float],
     ) -> None:
@@ -69,7 +67,8 @@ class RedisPublisher:
         self._now = now
         self._monotonic = monotonic
         self._keys = CommitKeys(redis)
-        self._calls = CommitCalls(ReconnectingMaker(maker, reconnect), self._keys, now)
+        self._maker = maker
+        self._calls = CommitCalls(maker, self._keys, now)
         # Claims of calls that were never answered, with the term: found claimed under it, they were ours.
         self._unanswered: dict[bytes, int] = {}
 
@@ -104,9 +103,13 @@ class RedisPublisher:
         """See `Publisher`: none, for a claim and its message are written in one step."""
         return ()
 
+    def prepare(self, name: str, entry: ScheduleEntry, now: int) -> None:
+        """See `Publisher`."""
+        self._maker.prepare(name, entry, now=now)
+
     def forget(self, name: str) -> None:
-        """The entry of this name is another one from now on, or no more."""
-        self._calls.forget(name)
+        """See `Publisher`."""
+        self._maker.forget(name)
 
     def hand_over(self) -> None:
         """See `Publisher`: nothing is ever half done."""
@@ -139,7 +142,7 @@ class RedisPublisher:
             record,
         )
         round_.sent.append(sent)
-        self._wire.send(COMMIT, sent.call.keys(self._keys), sent.call.arguments(first))
+        self._wire.send(COMMIT, *sent.call.lay_out(self._keys, first))
 
     def _receive(self, round_: Round) -> None:
         sent = round_.sent[0]

@@ -2,8 +2,8 @@
 -- KEYS  1 the lease  2 the pending claims (a hash)  3 states  4 ledger  5 anchors  6 counters, then sets of claims
 -- ARGV  1 owner:term   2 the lease's period in ms   3 the ledger's length   4 the tick   5 its record, or ''
 --       6 how many went out   7 were released   8 decisions   9 states   10 forgotten jobs
---       then of each that went out: claim, record; of each released one: the number of its set in KEYS, claim
---       of each decision its record; of each state: job, state; of each forgotten job its name
+--       then of each that went out: claim, job, record; of each released one: the number of its set in KEYS, claim
+--       of each decision: job, record; of each state: job, state; of each forgotten job its name
 -- Reply {1, how many keys of another kind were put aside}; {0, the lease}
 local held = redis.call('GET', KEYS[1])
 if held ~= ARGV[1] then return {0, held or ''} end
@@ -27,28 +27,28 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 local arg = 11
 local function each(count, step, take)
   for _ = 1, tonumber(ARGV[count]) do
-    take(ARGV[arg], ARGV[arg + 1])
+    take(ARGV[arg], ARGV[arg + 1], ARGV[arg + 2])
     arg = arg + step
   end
 end
-local function record(text)
-  redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[3], '*', 't', ARGV[4], 'd', text)
+local function record(job, text)
+  redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[3], '*', 't', ARGV[4], 'j', job, 'd', text)
 end
 
 if ARGV[5] ~= '' then
   redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[3], '*', 't', ARGV[4], 's', ARGV[5])
 end
-each(6, 2, function(claim, text)
+each(6, 3, function(claim, job, text)
   -- Not when it was kept before, by a call whose answer got lost.
   if redis.call('HDEL', KEYS[2], claim) == 1 then
-    record(text)
+    record(job, text)
     redis.call('HINCRBY', KEYS[6], 'published', 1)
   end
 end)
 each(7, 2, function(set, claim)
   if redis.call('HDEL', KEYS[2], claim) == 1 then redis.call('SREM', KEYS[tonumber(set)], claim) end
 end)
-each(8, 1, record)
+each(8, 2, record)
 each(9, 2, function(job, state) redis.call('HSET', KEYS[3], job, state) end)
 each(10, 1, function(job)
   redis.call('HDEL', KEYS[3], job)
