@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 
 from packages.infra.beat.celery_host import CeleryHost
 from packages.infra.beat.entries.job_schedule import JobSchedule
-from packages.infra.beat.messages.publishing import task_id_of
+from packages.infra.beat.messages.fire_ids import task_id_of
 from packages.infra.beat.publisher import Commit, Committed, Publisher
 from packages.infra.beat.readings import NoReadings
 from packages.infra.beat.state_store import MemoryStateStore

@@ -12,8 +12,8 @@ from celery.beat import ScheduleEntry
 
 from packages.infra.beat.entries.entry import BeatEntry
 from packages.infra.beat.lease import Lease
+from packages.infra.beat.messages.fire_ids import task_id_of
 from packages.infra.beat.messages.message import Message, Pieces, Push, Route
-from packages.infra.beat.messages.publishing import task_id_of
 from packages.infra.beat.publisher import Commit, Committed, Fate, FireOut
 from packages.infra.beat.publishers.commit_script import COMMIT, MOST_FIRES
 from packages.infra.beat.publishers.redis_publisher import RedisPublisher

@@ -9,7 +9,7 @@ from celery import Celery
 from celery.schedules import crontab, schedule
 
 from packages.infra.beat.entries.job_schedule import JobSchedule
-from packages.infra.beat.messages.publishing import task_id_of
+from packages.infra.beat.messages.fire_ids import task_id_of
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.beat.state_store import ABSENT_FOR_MS
 from packages.infra.queue.broker_redis import open_broker_redis

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from celery import Celery, Task
 
-from packages.infra.beat.messages.publishing import task_id_of
+from packages.infra.beat.messages.fire_ids import task_id_of
 from packages.infra.embedded.ports import choose_port
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
 from packages.infra.queue.running_signals import RunKeeper

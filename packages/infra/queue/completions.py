@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.utils.time import maybe_iso8601
 
-from packages.infra.beat.messages.publishing import task_id_of
+from packages.infra.beat.messages.fire_ids import task_id_of
 from packages.scheduling.instants import to_instant
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 
 from packages.infra.beat.celery_host import CeleryHost
+from packages.infra.beat.messages.fire_ids import task_id_of
 from packages.infra.beat.messages.maker import Messages
 from packages.infra.beat.messages.message import Message, Pieces
-from packages.infra.beat.messages.publishing import stamped, task_id_of
+from packages.infra.beat.messages.publishing import stamped
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.instants import to_datetime, to_instant
 from packages.scheduling.model import Criticality, Job

@@ -8,8 +8,8 @@ import pytest
 from celery import Celery
 from kombu import Exchange, Queue
 
+from packages.infra.beat.messages.fire_ids import task_id_of
 from packages.infra.beat.messages.maker import Messages
-from packages.infra.beat.messages.publishing import task_id_of
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.scheduling.instants import MINUTE_MS, to_datetime
 from tests.beat.messages.building import (

@@ -1,5 +1,6 @@
 """The texts that are written by hand are those of kombu, Celery and the standard library, whatever they are of."""
 
+import hashlib
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -11,13 +12,13 @@ from hypothesis import strategies as st
 from kombu.utils.json import dumps
 
 from packages.infra.beat.messages.argument_texts import Limits, argument_texts, is_plain
+from packages.infra.beat.messages.fire_ids import claim_of, task_id_and_claim_of, task_id_of
 from packages.infra.beat.messages.instant_texts import InstantTexts
-from packages.infra.beat.messages.publishing import claim_of, task_id_of
 from packages.infra.beat.messages.recent import Recent
 from packages.infra.telemetry.instants import rfc3339
 from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT, to_datetime
 
-FIRES = uuid.UUID("5b0b2a5e-7f0d-5d9c-9d43-1f5c3f1d6a77")
+ORIGINS = ("schedule", "clock:1", "trigger:a", "backfill:a")
 ATOMS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=12)
 NESTED = st.recursive(
     ATOMS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
@@ -92,9 +93,27 @@ def test_very_many_instants() -> None:
 
 @given(st.text(), st.integers(FIRST_INSTANT, LAST_INSTANT), st.text())
 def test_the_id_of_a_fire_is_made_from_its_name(job: str, nominal: int, origin: str) -> None:
-    expected = uuid.uuid5(FIRES, f"{origin}\n{nominal}\n{job}")
-    assert task_id_of(job, nominal, origin) == str(expected)
-    assert claim_of(job, nominal, origin) == expected.bytes
+    task_id = uuid.UUID(task_id_of(job, nominal, origin))
+    assert (task_id.version, task_id.variant) == (8, uuid.RFC_4122)
+    assert (str(task_id), task_id.bytes) == task_id_and_claim_of(job, nominal, origin)
+    assert claim_of(job, nominal, origin) == task_id.bytes
+    of_instant = hashlib.sha1(f"{nominal}\n{origin}".encode(), usedforsecurity=False).digest()
+    of_job = hashlib.sha1(job.encode(), usedforsecurity=False).digest()
+    # All bits of both digests but for those of version and variant.
+    assert (task_id.int >> 80, task_id.int >> 64 & 0xFFF) == (
+        int.from_bytes(of_job[:6], "big"),
+        int.from_bytes(of_job[:8], "big") >> 4 & 0xFFF,
+    )
+    assert task_id.int & (1 << 62) - 1 == int.from_bytes(of_instant[:8], "big") & (1 << 62) - 1
+
+
+def test_no_two_fires_have_one_id() -> None:
+    fires = [(f"job-{job}", 60_000 * minute, origin) for job in range(50) for minute in range(50) for origin in ORIGINS]
+    assert len({task_id_of(*fire) for fire in fires}) == len({claim_of(*fire) for fire in fires}) == len(fires)
+
+
+def test_the_id_is_the_same_in_every_version() -> None:
+    assert task_id_of("area.job", 1_767_614_400_000, "schedule") == "e38ae60a-9bdd-8f82-9bbf-6ef6e696635d"
 
 
 def test_what_was_used_last_is_remembered() -> None:

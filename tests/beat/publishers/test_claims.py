@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from packages.infra.beat.lease import Lease
-from packages.infra.beat.messages.publishing import claim_of
+from packages.infra.beat.messages.fire_ids import claim_of
 from packages.infra.beat.publishers.claims import Claim, ClaimStore, Found, MemoryClaims, Settlement, TermOverError
 from packages.infra.beat.publishers.redis_claims import CLAIM, SETTLE, RedisClaims
 from packages.infra.beat.redis_lease import KEEP, RedisLease

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from celery.schedules import schedule
 
-from packages.infra.beat.messages.publishing import task_id_of
+from packages.infra.beat.messages.fire_ids import task_id_of
 from packages.infra.beat.publisher import Commit, Committed, Fate, FireOut, Settled
 from packages.infra.telemetry.instants import rfc3339
 from packages.scheduling.decision import Decision, Reason, Verdict

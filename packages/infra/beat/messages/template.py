@@ -20,10 +20,10 @@ from kombu.utils.json import dumps
 
 from packages.infra.beat.messages.argument_texts import ArgumentTexts
 from packages.infra.beat.messages.counted_times import CountedTimes
+from packages.infra.beat.messages.fire_ids import task_id_of
 from packages.infra.beat.messages.full_path import Asked
 from packages.infra.beat.messages.instant_texts import InstantTexts
 from packages.infra.beat.messages.message import Message, Route
-from packages.infra.beat.messages.publishing import task_id_of
 
 _PARTS: Final = {"body", "content-encoding", "content-type", "headers", "properties"}
 # Of a job, a batch, or a fire; all others are the template's. `eta` and `expires` only if they are counted from now.

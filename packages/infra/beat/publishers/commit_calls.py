@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from packages.infra.beat.messages.fire_ids import task_id_and_claim_of
 from packages.infra.beat.messages.message import MakerAwayError, Message, MessageMaker, Pieces
-from packages.infra.beat.messages.publishing import claim_of_id, task_id_of
 from packages.infra.beat.publisher import Commit, Fate, Settled
 from packages.infra.beat.publishers.commit_script import MOST_FIRES, ClaimSet, CommitKeys
 from packages.infra.beat.publishers.redis_round import Round, Sent
@@ -89,8 +89,7 @@ class CommitCalls:
             fire, entry = fires[number]
             decision, job = fire.decision, fire.job
             name, nominal, origin = decision.job, decision.nominal, decision.origin
-            task_id = task_id_of(name, nominal, origin)
-            claim = claim_of_id(task_id)
+            task_id, claim = task_id_and_claim_of(name, nominal, origin)
             if call.has(claim):
                 round_.settled[number] = _CLAIMED
                 continue

@@ -26,7 +26,8 @@ from celery.beat import ScheduleEntry
 from kombu.exceptions import OperationalError
 
 from packages.infra.beat.lease import Lease
-from packages.infra.beat.messages.publishing import claim_of, stamped
+from packages.infra.beat.messages.fire_ids import claim_of
+from packages.infra.beat.messages.publishing import stamped
 from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
 from packages.infra.beat.publishers.claims import Claim, ClaimStore, Found, Settlement, TermOverError
 from packages.infra.beat.publishers.commit_round import Round

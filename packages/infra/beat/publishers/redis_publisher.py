@@ -12,8 +12,8 @@ from celery.beat import ScheduleEntry
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from packages.infra.beat.lease import Lease
+from packages.infra.beat.messages.fire_ids import claim_of, of_job
 from packages.infra.beat.messages.message import MakerAwayError, MessageMaker
-from packages.infra.beat.messages.publishing import claim_of
 from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
 from packages.infra.beat.publishers.commit_calls import CommitCalls
 from packages.infra.beat.publishers.commit_script import (
@@ -105,6 +105,7 @@ class RedisPublisher:
 
     def prepare(self, name: str, entry: ScheduleEntry, now: int) -> None:
         """See `Publisher`."""
+        of_job(name)
         self._maker.prepare(name, entry, now=now)
 
     def forget(self, name: str) -> None:
