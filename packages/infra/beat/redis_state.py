@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
+from packages.infra.beat.foreign_keys import set_key_aside
 from packages.infra.beat.redis_away import store_away
 from packages.infra.beat.state_store import ABSENT_FOR_MS
 from packages.infra.beat.stored_values import ForeignValueError, state_of, state_text
@@ -130,8 +131,7 @@ class RedisStateStore:
 
     def _set_aside_if_no_hash(self, key: str) -> None:
         if _text(self._client.type(key)) not in {"hash", "none"}:
-            self._client.rename(key, f"{key}:foreign")
-            log.warning("stored_value_quarantined", extra={"key": key, "field": "", "error": "the key is no hash"})
+            set_key_aside(self._client, key)
 
 
 def _batches(names: Collection[str], size: int = _BATCH) -> Iterator[list[str]]:

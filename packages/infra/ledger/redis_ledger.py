@@ -16,6 +16,7 @@ from celery import Celery
 from celery.exceptions import ImproperlyConfigured
 from redis.exceptions import ResponseError
 
+from packages.infra.beat.foreign_keys import set_key_aside
 from packages.infra.beat.redis_away import store_away
 from packages.infra.beat.stored_values import ForeignValueError
 from packages.infra.ledger.ledger import LENGTH, LENGTH_SETTING, Entry
@@ -131,8 +132,7 @@ class RedisLedger:
         """Move away a key of another kind that stands where the stream belongs; any other error goes on."""
         if "WRONGTYPE" not in str(error):
             raise error
-        self._client.rename(self._key, f"{self._key}:foreign")
-        log.warning("stored_value_quarantined", extra={"key": self._key, "error": str(error)})
+        set_key_aside(self._client, self._key)
 
 
 class _Foreign:

@@ -295,7 +295,10 @@ WORLDS: Final = (
     pytest.param(
         rabbitmq_with_redis,
         id="rabbitmq-with-redis",
-        marks=pytest.mark.skipif(why_no_rabbitmq() is not None, reason=str(why_no_rabbitmq())),
+        marks=[
+            pytest.mark.rabbitmq,
+            pytest.mark.skipif(why_no_rabbitmq() is not None, reason=str(why_no_rabbitmq())),
+        ],
     ),
     pytest.param(on_redis, id="redis"),
 )

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from packages.infra.beat.foreign_keys import set_key_aside
 from packages.infra.beat.lease import Lease
 from packages.infra.beat.publishers.claims import Claim, Found, Settlement, TermOverError
 from packages.infra.beat.redis_away import store_away
@@ -85,8 +86,7 @@ class RedisClaims:
         """See `ClaimStore`; what is no such claim, or older than its set, is dropped."""
         with store_away():
             if self._client.type(self._pending) not in {b"hash", b"none"}:
-                self._client.rename(self._pending, f"{self._pending}:foreign")
-                self._tell_put_aside(1)
+                set_key_aside(self._client, self._pending)
             found = [(key, _claim_of(key, text)) for key, text in self._client.hgetall(self._pending).items()]
             with self._client.pipeline(transaction=False) as pipeline:
                 for key, claim in found:

@@ -11,6 +11,7 @@ from typing import Final
 from celery.beat import ScheduleEntry
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
+from packages.infra.beat.foreign_keys import set_key_aside
 from packages.infra.beat.lease import Lease
 from packages.infra.beat.messages.fire_ids import claim_of, of_job
 from packages.infra.beat.messages.message import MakerAwayError, MessageMaker
@@ -227,9 +228,8 @@ class RedisPublisher:
 
     def _set_aside(self, key: str) -> ForeignKeyError:
         """A key of ours is of another kind: it is kept under another name, and the next call finds none."""
-        log.warning("stored_value_quarantined", extra={"key": key, "field": "", "error": "the key is of another kind"})
         try:
-            self._redis.client.rename(key, f"{key}:foreign")
+            set_key_aside(self._redis.client, key)
         except (RedisError, OSError) as error:
             log.warning("stored_value_stays", extra={"key": key, "error": str(error)})
         return ForeignKeyError(f"{key} is of another kind")
