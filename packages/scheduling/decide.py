@@ -81,9 +81,12 @@ def combine(candidate: Candidate, opinions: tuple[Opinion, ...], *, cancels: tup
     """The decision that opinions in their final modes make together. `cancels`: the runs that a fire would revoke."""
     if not opinions and candidate.waited is None:
         job, nominal, planned, origin, at = candidate[:5]
-        reason = _reason_to_fire(candidate)
-        rest = (None, (), NEVER_ENDS, 1, None, (), None)
-        return _new(Decision, (job.name, nominal, planned, origin, at, _FIRE, reason, *rest))
+        on_time = at == planned and origin == SCHEDULE
+        reason = _ON_TIME if on_time else _reason_to_fire(candidate)
+        return _new(
+            Decision,
+            (job.name, nominal, planned, origin, at, _FIRE, reason, None, (), NEVER_ENDS, 1, None, (), None),
+        )
     verdict, reason, until = Verdict.FIRE, _reason_to_fire(candidate), None
     if objections := [o for o in opinions if o.mode is GateMode.ENFORCE and o.verdict is not Verdict.FIRE]:
         strictest = max(objections, key=lambda opinion: _STRICTNESS[opinion.verdict])
