@@ -41,7 +41,7 @@ def _make_app() -> Celery:
     # Before the settings are read, so that no change of a file falls between.
     source = EnvFilesSource(os.environ)
     settings = settings_of(profile, os.environ)
-    connections = resolve_connections(settings)
+    connections = resolve_connections(settings, needs_database=profile is not Profile.BEAT)
     use_mended_transport()
     app = Celery("minsy", task_cls="packages.infra.queue.once:OnceTask")
     app.conf.update(celery_configuration(profile, settings, connections))
