@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from packages.scheduling.model import Job
 from packages.scheduling.policies import GateMode
@@ -14,8 +14,7 @@ T = TypeVar("T")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Reading(Generic[T]):
+class Reading(NamedTuple, Generic[T]):
     """A value and the instant at which it was true."""
 
     value: T
@@ -35,8 +34,7 @@ class PauseScope(StrEnum):
     JOB = "job"
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(NamedTuple):
     """An operator's word that nothing of `target` is to be published until `until` (exclusive); None: until resumed.
 
     `target` is a criticality, a queue or a job by name, empty for the scope `all`. `since` is when it was said, for
@@ -64,8 +62,7 @@ class Pause:
                 return job.name == self.target
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A run of a job that is not over: published, and neither ended nor given up.
 
     It counts until `counts_until` (exclusive), which the worker that runs it keeps moving.

@@ -113,7 +113,7 @@ def live(app: Celery, snapshot: Snapshot) -> None:
     """Run the scheduler through the hours, waking a little late each time."""
     clock = Clock(START - timedelta(milliseconds=1))
     scheduler = AdaptiveScheduler(app)
-    scheduler.open_for = lambda host: replace(open_for(host), readings=Markets(snapshot))
+    scheduler.open_for = lambda host: open_for(host)._replace(readings=Markets(snapshot))
     on_clock(scheduler, clock)
     settle(scheduler)
     assert scheduler._loop is not None

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.queue.broker_redis import BrokerRedis
@@ -46,8 +46,7 @@ class BeatStatus:
     version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseHolder:
+class LeaseHolder(NamedTuple):
     """Which replica has the right to publish, under which term, and for how long yet unless it renews it."""
 
     replica: str
@@ -55,8 +54,7 @@ class LeaseHolder:
     ends_in_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Replicas:
+class Replicas(NamedTuple):
     """The replicas that live, whoever leads first, and who holds the lease, if anybody does.
 
     One that died as the leader goes on saying so for a minute: who leads is `holder`.

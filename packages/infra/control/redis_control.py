@@ -12,8 +12,8 @@ Values are versioned JSON. One that cannot be read is moved to the quarantine wi
 import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 
 from redis.exceptions import ResponseError
 
@@ -50,8 +50,7 @@ end
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     version: bytes | None
     read_at: int
     control: Control
