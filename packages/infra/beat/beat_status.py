@@ -7,8 +7,8 @@ more. Decides nothing.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from packages.infra.beat.standing import Standing, Trouble
@@ -23,8 +23,7 @@ LONGEST_TOLD: Final = 300
 _VERSION: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class BeatStatus:
+class BeatStatus(NamedTuple):
     """One replica as of `last_tick`, an instant of its own clock, which is `clock_distance_ms` ahead of the server's.
 
     `since`: from when on it stands so. `quarantined`: why, by job; of very many only the first ones, `put_aside` has
@@ -40,9 +39,9 @@ class BeatStatus:
     jobs: int
     clock_distance_ms: int | None = None
     trouble: Trouble | None = None
-    quarantined: Mapping[str, str] = field(default_factory=dict)
+    quarantined: Mapping[str, str] = MappingProxyType({})
     put_aside: int = 0
-    days_left: Mapping[str, int] = field(default_factory=dict)
+    days_left: Mapping[str, int] = MappingProxyType({})
     version: str = ""
 
 
