@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from celery import Celery
+from celery.backends.base import DisabledBackend
 
 from packages.catalogue.checks import check_catalogue
 from packages.catalogue.queues import Profile, queues_of
@@ -47,6 +48,9 @@ def _make_app() -> Celery:
     app.conf.update(celery_configuration(profile, settings, connections))
     if publishes:
         app.conf.update(state_configuration(get_beat_settings()))
+    if profile is Profile.BEAT:
+        # What Celery makes of `disabled://`, but it would look through all installed packages for other backends first.
+        app._backend = DisabledBackend(app=app)  # type: ignore[attr-defined]  # noqa: SLF001  # there is no other way
     app.conf.beat_schedule = _build_beat_schedule(enabled=publishes)
     beat = BeatInputs(source, BeatCalendars(get_beat_settings())) if publishes else None
     if beat is not None:
