@@ -3,8 +3,7 @@
 Decides nothing about starting them; beat and the workers only read.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from packages.shared_settings.common import CommonSettings
 from packages.shared_settings.fields import REDIS_SCHEMES
@@ -29,8 +28,7 @@ class NoServerError(RuntimeError):
         self.variable = variable
 
 
-@dataclass(frozen=True, repr=False)
-class Connections:
+class Connections(NamedTuple):
     """URLs with their passwords; the representation masks them. None where there is no server."""
 
     broker_url: str | None
@@ -39,7 +37,7 @@ class Connections:
     database_url: str | None
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={masked_url(url) if url else None}" for name, url in vars(self).items())
+        shown = ", ".join(f"{name}={masked_url(url) if url else None}" for name, url in self._asdict().items())
         return f"Connections({shown})"
 
     def require_broker(self) -> str:
