@@ -1,7 +1,6 @@
 """What was known at one tick. Each reading carries when it was taken, and may be absent: an absent one is not zero."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -73,8 +72,7 @@ class Run(NamedTuple):
     counts_until: int
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """All readings of one tick. Mappings are by name of queue, job, market or gate; a missing key is an absent reading.
 
     markets: compiled calendars by MIC code. active_markets: codes that the workers say are in use.
@@ -83,11 +81,11 @@ class Snapshot:
     """
 
     taken_at: int
-    markets: Mapping[str, SessionTable] = field(default_factory=lambda: _NOTHING)
+    markets: Mapping[str, SessionTable] = _NOTHING
     active_markets: Reading[frozenset[str]] | None = None
     pauses: Reading[tuple[Pause, ...]] | None = None
     running: Reading[Mapping[str, tuple[Run, ...]]] | None = None
-    backlog_messages: Mapping[str, Reading[int]] = field(default_factory=lambda: _NOTHING)
-    lag_ms: Mapping[str, Reading[int]] = field(default_factory=lambda: _NOTHING)
-    slo_level: Mapping[str, Reading[int]] = field(default_factory=lambda: _NOTHING)
-    gate_modes: Mapping[str, GateMode] = field(default_factory=lambda: _NOTHING)
+    backlog_messages: Mapping[str, Reading[int]] = _NOTHING
+    lag_ms: Mapping[str, Reading[int]] = _NOTHING
+    slo_level: Mapping[str, Reading[int]] = _NOTHING
+    gate_modes: Mapping[str, GateMode] = _NOTHING
