@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,7 +64,7 @@ def pause_in_words(scope: PauseScope, target: str) -> str:
 def pause_as_json(pause: Pause) -> dict[str, Any]:
     """A pause with its instants as RFC 3339."""
     until = None if pause.until is None else rfc3339(to_datetime(pause.until))
-    return {**asdict(pause), "since": rfc3339(to_datetime(pause.since)), "until": until}
+    return {**pause._asdict(), "since": rfc3339(to_datetime(pause.since)), "until": until}
 
 
 def warn_if_off(definition: JobDefinition) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def settings_of(what_if: WhatIf) -> Known:
 def _told(problem: SettingProblem, given: Collection[str]) -> SettingProblem:
     """The command line's variables are those of the process environment for who reads them; a person knows better."""
     is_ours = problem.variable in given and problem.source == PROCESS_ENVIRONMENT
-    return replace(problem, source=FROM_COMMAND_LINE) if is_ours else problem
+    return problem._replace(source=FROM_COMMAND_LINE) if is_ours else problem
 
 
 def told(error: SettingsError, given: Collection[str]) -> SettingsError:

@@ -6,8 +6,8 @@ overrides them; what the job does stands in `packages.domain`, and the Celery ta
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from packages.catalogue.policies import PolicyDefaults, policies_of
 from packages.scheduling.instants import to_ms
@@ -25,8 +25,7 @@ PERIODS_WORTH_KEEPING = 2
 _AS_USUAL = PolicyDefaults()
 
 
-@dataclass(frozen=True)
-class JobDefinition:
+class JobDefinition(NamedTuple):
     """A job before the settings are known. `flag` is the boolean field of `BeatSettings` that turns it on.
 
     `expires_after` None means two periods of its interval.

@@ -3,8 +3,9 @@
 Nothing is decided here about what a policy does; that is said by the engine.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
+from typing import NamedTuple
 
 from packages.scheduling.instants import DAY_MS, MINUTE_MS, SECOND_MS, to_ms
 from packages.scheduling.policies import (
@@ -18,7 +19,6 @@ from packages.scheduling.policies import (
     UnknownDates,
     Windows,
 )
-from packages.scheduling.windows import parse_windows
 from packages.shared_settings.beat import BeatSettings
 from packages.shared_settings.policies import PolicyOverrides
 
@@ -27,8 +27,7 @@ JITTERED_PART_OF_PERIOD = 10
 LONGEST_DEFAULT_JITTER_MS = 30 * SECOND_MS
 
 
-@dataclass(frozen=True)
-class PolicyDefaults:
+class PolicyDefaults(NamedTuple):
     """What holds of a job as long as no setting says otherwise.
 
     `jitter` None: a tenth of the period, at most 30 s; none without a period. `catch_up_window` None: for as long as a
@@ -118,6 +117,9 @@ def _windows(overrides: PolicyOverrides) -> Windows | None:
         if overrides.windows_gate is not None:
             raise PolicyError("windows_gate needs windows")
         return None
+    # Imported here: most jobs may run at any time, and beat starts without it.
+    from packages.scheduling.windows import parse_windows
+
     windows = parse_windows(overrides.windows)
     if overrides.windows_gate is not None:
         windows = replace(windows, mode=GateMode(overrides.windows_gate))

@@ -1,7 +1,7 @@
 """The queues there are, and which worker profile serves each."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Profile(StrEnum):
@@ -13,8 +13,7 @@ class Profile(StrEnum):
     ALL = "all"
 
 
-@dataclass(frozen=True)
-class QueueDefinition:
+class QueueDefinition(NamedTuple):
     """A queue by name, and the worker profile that serves it."""
 
     name: str

@@ -3,14 +3,16 @@
 Decides nothing about starting them; beat and the workers only read.
 """
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from packages.infra.embedded.endpoints import read_endpoints
-from packages.infra.embedded.state import ServerName
 from packages.shared_settings.common import CommonSettings
 from packages.shared_settings.fields import REDIS_SCHEMES
 from packages.shared_settings.masking import masked_url
 from packages.shared_settings.workers import EMAIL, WorkerIoSettings
+
+if TYPE_CHECKING:
+    from packages.infra.embedded.endpoints import Endpoints
+    from packages.infra.embedded.state import ServerName
 
 REDIS_URL_PREFIXES = tuple(f"{scheme}://" for scheme in REDIS_SCHEMES)
 
@@ -26,8 +28,7 @@ class NoServerError(RuntimeError):
         self.variable = variable
 
 
-@dataclass(frozen=True, repr=False)
-class Connections:
+class Connections(NamedTuple):
     """URLs with their passwords; the representation masks them. None where there is no server."""
 
     broker_url: str | None
@@ -36,7 +37,7 @@ class Connections:
     database_url: str | None
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={masked_url(url) if url else None}" for name, url in vars(self).items())
+        shown = ", ".join(f"{name}={masked_url(url) if url else None}" for name, url in self._asdict().items())
         return f"Connections({shown})"
 
     def require_broker(self) -> str:
@@ -60,7 +61,7 @@ class Connections:
         return self.database_url
 
 
-def embedded_servers_needed(settings: CommonSettings) -> frozenset[ServerName]:
+def embedded_servers_needed(settings: CommonSettings) -> "frozenset[ServerName]":
     """The embedded servers that are left to us: those without a URL, and a mail sink where no mail channel is set."""
     needed: set[ServerName] = set()
     if settings.redis_url is None and (settings.celery_broker_url is None or settings.celery_result_backend is None):
@@ -74,9 +75,13 @@ def embedded_servers_needed(settings: CommonSettings) -> frozenset[ServerName]:
     return frozenset(needed)
 
 
-def resolve_connections(settings: CommonSettings) -> Connections:
-    """The URLs to use. A broker that is Redis serves as the result backend unless another is named."""
-    embedded = read_endpoints(settings.minsy_var_dir) if embedded_servers_needed(settings) else None
+def resolve_connections(settings: CommonSettings, *, needs_database: bool = True) -> Connections:
+    """The URLs to use. A broker that is Redis serves as the result backend unless another is named.
+
+    A process that needs no database is not told where an embedded one is.
+    """
+    needed = embedded_servers_needed(settings)
+    embedded = _running(settings) if needed - (set() if needs_database else {"postgres"}) else None
 
     def given(field: str) -> str | None:
         secret = getattr(settings, field)
@@ -91,3 +96,10 @@ def resolve_connections(settings: CommonSettings) -> Connections:
         redis_url=redis_url or (broker_url if broker_is_redis else None),
         database_url=given("database_url") or (embedded.database_url if embedded else None),
     )
+
+
+def _running(settings: CommonSettings) -> "Endpoints | None":
+    # Imported here: beat at scale has a URL, and starts without it.
+    from packages.infra.embedded.endpoints import read_endpoints
+
+    return read_endpoints(settings.minsy_var_dir)

@@ -1,6 +1,6 @@
 """Why one job runs or does not run at an instant: every gate's opinion then, and what becomes of its next fires."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -55,7 +55,7 @@ def explain(job: Job, snapshot: Snapshot, at: int, *, fires: int = 5, state: Job
     return Explanation(
         job=job,
         at=at,
-        decision=decide(candidate, replace(snapshot, taken_at=at)),
+        decision=decide(candidate, snapshot._replace(taken_at=at)),
         upcoming=upcoming,
         next_fire=next_fire,
         searched_until=until,

@@ -6,7 +6,6 @@ itself: nothing that is frozen lets one job's fires change another's.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from packages.scheduling.candidate import Candidate
@@ -142,7 +141,7 @@ class _Walker:
     def _step(self, index: int, job: Job, state: JobState, wake: int) -> JobState:
         """One tick at `wake`."""
         due = due_of(job, state, wake, self._snapshot.markets)
-        plan, states = plan_tick({job.name: due.state}, replace(self._snapshot, taken_at=wake), due.candidates)
+        plan, states = plan_tick({job.name: due.state}, self._snapshot._replace(taken_at=wake), due.candidates)
         for decision in (*due.missed, *plan.decisions):
             if decision.is_final:
                 self._rows.add(index, decision)
@@ -165,7 +164,7 @@ class _Walker:
             while first < stop:
                 nominal, at = int(nominals[first]), int(planned[first])
                 candidate = Candidate(job=job, nominal=nominal, planned=at, origin=state.origin, at=at)
-                decision = decide(candidate, replace(self._snapshot, taken_at=at))
+                decision = decide(candidate, self._snapshot._replace(taken_at=at))
                 if not decision.is_final:
                     return watermark, False
                 changes = int(planned.searchsorted(decision.holds_until, side="left"))

@@ -1,7 +1,7 @@
 """What an operator asks for, and how it becomes part of a job's state."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from packages.scheduling.decision import TRIGGER, Reason
 from packages.scheduling.state import Backfill, JobState, OpenFire
@@ -13,8 +13,7 @@ class RequestError(ValueError):
     """An operator asks for what cannot be; the text says what."""
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerRequest:
+class TriggerRequest(NamedTuple):
     """An operator's wish for one run now. `forced`: also while an earlier one is not over."""
 
     id: str

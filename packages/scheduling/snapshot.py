@@ -1,10 +1,9 @@
 """What was known at one tick. Each reading carries when it was taken, and may be absent: an absent one is not zero."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from packages.scheduling.model import Job
 from packages.scheduling.policies import GateMode
@@ -14,8 +13,7 @@ T = TypeVar("T")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Reading(Generic[T]):
+class Reading(NamedTuple, Generic[T]):
     """A value and the instant at which it was true."""
 
     value: T
@@ -35,8 +33,7 @@ class PauseScope(StrEnum):
     JOB = "job"
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(NamedTuple):
     """An operator's word that nothing of `target` is to be published until `until` (exclusive); None: until resumed.
 
     `target` is a criticality, a queue or a job by name, empty for the scope `all`. `since` is when it was said, for
@@ -64,8 +61,7 @@ class Pause:
                 return job.name == self.target
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A run of a job that is not over: published, and neither ended nor given up.
 
     It counts until `counts_until` (exclusive), which the worker that runs it keeps moving.
@@ -76,8 +72,7 @@ class Run:
     counts_until: int
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """All readings of one tick. Mappings are by name of queue, job, market or gate; a missing key is an absent reading.
 
     markets: compiled calendars by MIC code. active_markets: codes that the workers say are in use.
@@ -86,11 +81,11 @@ class Snapshot:
     """
 
     taken_at: int
-    markets: Mapping[str, SessionTable] = field(default_factory=lambda: _NOTHING)
+    markets: Mapping[str, SessionTable] = _NOTHING
     active_markets: Reading[frozenset[str]] | None = None
     pauses: Reading[tuple[Pause, ...]] | None = None
     running: Reading[Mapping[str, tuple[Run, ...]]] | None = None
-    backlog_messages: Mapping[str, Reading[int]] = field(default_factory=lambda: _NOTHING)
-    lag_ms: Mapping[str, Reading[int]] = field(default_factory=lambda: _NOTHING)
-    slo_level: Mapping[str, Reading[int]] = field(default_factory=lambda: _NOTHING)
-    gate_modes: Mapping[str, GateMode] = field(default_factory=lambda: _NOTHING)
+    backlog_messages: Mapping[str, Reading[int]] = _NOTHING
+    lag_ms: Mapping[str, Reading[int]] = _NOTHING
+    slo_level: Mapping[str, Reading[int]] = _NOTHING
+    gate_modes: Mapping[str, GateMode] = _NOTHING

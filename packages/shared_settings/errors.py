@@ -1,10 +1,9 @@
 """What is wrong with the settings, as one line that a person can act on."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class SettingProblem:
+class SettingProblem(NamedTuple):
     """One wrong variable: its name, the layer that gave it, what is wrong and what is allowed."""
 
     variable: str

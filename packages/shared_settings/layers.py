@@ -9,10 +9,10 @@ Nothing is checked here but the names: what a value may be is said by the models
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 from dotenv.parser import parse_stream
 
@@ -28,8 +28,7 @@ PATH_VARIABLES = ("MINSY_ENV_DIR", "MINSY_ENV_FILE")
 BOOTSTRAP_VARIABLES = ("MINSY_ENV", "MINSY_SERVICE", "MINSY_CELERY_PROFILE", *PATH_VARIABLES)
 
 
-@dataclass(frozen=True)
-class Layers:
+class Layers(NamedTuple):
     """The merged variables, upper case, and for each the layer that gave it."""
 
     environment: str

@@ -4,7 +4,6 @@ import json
 import logging
 from array import array
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -69,9 +68,9 @@ def test_each_replica_is_read_as_it_was_written_and_the_leader_first(redis_url: 
     store = BeatStatusStore(redis_at(redis_url))
     assert store.read() == Replicas()
     now = server_now(redis_url)
-    second = replace(status_of("a:1", now), clock_distance_ms=None, trouble=None, quarantined={}, put_aside=0)
-    leader = replace(status_of("b:2", now), standing=Standing.LEADING)
-    store.write(replace(leader, jobs=99))
+    second = status_of("a:1", now)._replace(clock_distance_ms=None, trouble=None, quarantined={}, put_aside=0)
+    leader = status_of("b:2", now)._replace(standing=Standing.LEADING)
+    store.write(leader._replace(jobs=99))
     store.write(second)
     store.write(leader)
     assert store.read() == Replicas(None, (leader, second))
@@ -95,10 +94,10 @@ def test_it_is_known_who_holds_the_lease(redis_url: str, held: str | bytes, hold
 def test_whoever_says_nothing_for_a_minute_is_no_more(redis_url: str) -> None:
     broker = redis_at(redis_url)
     store, now = BeatStatusStore(broker), server_now(redis_url)
-    gone = replace(status_of("gone", now), last_tick=now - to_ms(SILENT_AFTER) - 13)
+    gone = status_of("gone", now)._replace(last_tick=now - to_ms(SILENT_AFTER) - 13)
     # Their clocks are an hour off, and they live.
-    ahead = replace(status_of("ahead", now + HOUR_MS), clock_distance_ms=HOUR_MS)
-    behind = replace(status_of("behind", now - HOUR_MS), clock_distance_ms=-HOUR_MS)
+    ahead = status_of("ahead", now + HOUR_MS)._replace(clock_distance_ms=HOUR_MS)
+    behind = status_of("behind", now - HOUR_MS)._replace(clock_distance_ms=-HOUR_MS)
     for status in (ahead, gone, behind):
         broker.client.hset("app:beat:replicas", status.replica, _text_of(status))
     assert [status.replica for status in store.read().living] == ["ahead", "behind"]
@@ -133,7 +132,7 @@ def test_what_is_not_of_this_form_is_left_out_and_dropped(redis_url: str, change
 
 def test_very_many_troubles_are_told_in_short(redis_url: str) -> None:
     store, now = BeatStatusStore(redis_at(redis_url)), server_now(redis_url)
-    store.write(replace(status_of("a", now), quarantined={f"job{n:03}": "x" * 1000 for n in range(500)}, put_aside=0))
+    store.write(status_of("a", now)._replace(quarantined={f"job{n:03}": "x" * 1000 for n in range(500)}, put_aside=0))
     [told] = store.read().living
     assert list(told.quarantined) == [f"job{n:03}" for n in range(MOST_TOLD)]
     assert set(told.quarantined.values()) == {"x" * LONGEST_TOLD}

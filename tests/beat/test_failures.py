@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -341,7 +340,7 @@ def test_a_fault_of_the_publisher_loses_no_fire(caplog: pytest.LogCaptureFixture
 
     def open_for(host: CeleryHost) -> Opened:
         opened = opened_with(host, store=MemoryStateStore(), ledger=MemoryLedger(), readings=NoReadings())
-        return replace(opened, publisher=Faulty(opened.publisher))
+        return opened._replace(publisher=Faulty(opened.publisher))
 
     scheduler.open_for = open_for
     settle(scheduler)

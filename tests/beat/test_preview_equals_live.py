@@ -6,7 +6,6 @@ the day before the Lunar New Year). The live side is read back from the broker.
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +67,7 @@ class Markets(NoReadings):
         self._snapshot = snapshot
 
     def read(self, now: int) -> tuple[Snapshot, Sequence[Request]]:
-        return replace(self._snapshot, taken_at=now), ()
+        return self._snapshot._replace(taken_at=now), ()
 
 
 def synthetic(n: int) -> Job:
@@ -113,7 +112,7 @@ def live(app: Celery, snapshot: Snapshot) -> None:
     """Run the scheduler through the hours, waking a little late each time."""
     clock = Clock(START - timedelta(milliseconds=1))
     scheduler = AdaptiveScheduler(app)
-    scheduler.open_for = lambda host: replace(open_for(host), readings=Markets(snapshot))
+    scheduler.open_for = lambda host: open_for(host)._replace(readings=Markets(snapshot))
     on_clock(scheduler, clock)
     settle(scheduler)
     assert scheduler._loop is not None

@@ -1,6 +1,5 @@
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def test_a_calendar_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_second_write_replaces_the_first(tmp_path: Path) -> None:
     write_calendar(tmp_path, KEY, STORED)
-    later = replace(STORED, built_on=date(2026, 3, 2))
+    later = STORED._replace(built_on=date(2026, 3, 2))
     write_calendar(tmp_path, KEY, later)
     assert read_calendar(tmp_path, KEY) == later
 
@@ -35,7 +34,7 @@ def test_a_second_write_replaces_the_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize("changed", [{"market": "XNYS"}, {"source": "source 2"}, {"overrides": "overrides 2"}])
 def test_another_key_is_another_calendar(changed: dict[str, str], tmp_path: Path) -> None:
     path = write_calendar(tmp_path, KEY, STORED)
-    other = replace(KEY, **changed)
+    other = KEY._replace(**changed)
     assert read_calendar(tmp_path, other) is None
     # Even where a name clashes, or someone renames a file.
     path.rename(other.path(tmp_path))

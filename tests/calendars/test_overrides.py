@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from packages.infra.calendars.errors import OverrideError
-from packages.infra.calendars.overrides import ExtraBreak, MarketOverrides, overrides_digest, read_overrides
+from packages.infra.calendars.override_files import overrides_digest
+from packages.infra.calendars.overrides import ExtraBreak, MarketOverrides, read_overrides
 
 
 def written(tmp_path: Path, text: str, name: str = "ours.toml") -> Path:

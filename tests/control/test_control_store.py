@@ -1,7 +1,5 @@
 """What a store of the operator's word does."""
 
-from dataclasses import replace
-
 import pytest
 
 from packages.infra.control.control import ControlStore
@@ -38,7 +36,7 @@ def test_pauses_come_back_as_they_were_the_widest_first(store: ControlStore) -> 
 def test_pausing_again_replaces(store: ControlStore) -> None:
     store.pause(OF_JOB)
     assert store.read(NOW).pauses == (OF_JOB,)
-    later = replace(OF_JOB, until=None, note="for good")
+    later = OF_JOB._replace(until=None, note="for good")
     store.pause(later)
     assert store.read(NOW).pauses == (later,)
 
@@ -59,7 +57,7 @@ def test_a_pause_that_has_ended_is_not_read(store: ControlStore, at: int, count:
 
 
 def test_a_pause_ends_for_a_reader_who_has_seen_it_too(store: ControlStore) -> None:
-    store.pause(replace(OF_JOB, until=NOW + 1000))
+    store.pause(OF_JOB._replace(until=NOW + 1000))
     assert store.read(NOW + 500).pauses
     assert not store.read(NOW + 1000).pauses
     # A clock that was set back: it holds again.

@@ -105,6 +105,7 @@ runs = st.builds(Run, texts, instants, instants)
 snapshots = st.builds(
     Snapshot,
     taken_at=instants,
+    markets=st.just({}),
     pauses=st.none() | readings(st.lists(pauses, max_size=2).map(tuple)),
     active_markets=st.none() | readings(st.frozensets(texts, max_size=3)),
     running=st.none() | readings(by_name(st.lists(runs, max_size=2).map(tuple))),

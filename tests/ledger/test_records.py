@@ -1,7 +1,6 @@
 """What is written is read again, the short way of writing is the long one, and what is not ours is said to be."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,7 +80,7 @@ def test_what_the_tick_did_not_look_at_is_left_out() -> None:
         '{"v":1,"tick":"1.1","term":1,"at":5000,"policies":"abc","pauses":[200,[["all","",1,null,"a release"]]],'
         '"running":[100,{"area.job":[["a",1000,9000]]}]}'
     )
-    assert tick_of(text).snapshot == replace(snapshot, running=Reading({"area.job": (one,)}, 4_900))
+    assert tick_of(text).snapshot == snapshot._replace(running=Reading({"area.job": (one,)}, 4_900))
 
 
 def test_calendars_are_told_by_their_digests() -> None:

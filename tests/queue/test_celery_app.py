@@ -155,7 +155,18 @@ print(json.dumps(sorted(sys.modules)))"""
     heavy = {"sqlalchemy", "psycopg", "apprise", "alpaca", "alembic", "typer", "rich", "honcho"}
     slow = {"numpy", "pandas", "exchange_calendars", "croniter"}
     assert tops & (heavy | slow) == set()
-    assert [module for module in modules if module.startswith(("packages.domain", "packages.infra.queue.tasks"))] == []
+    not_for_beat = ("packages.domain", "packages.infra.queue.tasks", "packages.infra.embedded")
+    assert [module for module in modules if module.startswith(not_for_beat)] == []
+
+
+@pytest.mark.parametrize("given", [{}, {"PYDANTIC_DISABLE_PLUGINS": "logfire-plugin"}])
+def test_what_beat_imports_is_never_searched_for_garbage(environ: dict[str, str], given: dict[str, str]) -> None:
+    code = """
+import gc, os
+from apps.beat.celery_app import celery_app
+print(json.dumps([gc.isenabled(), gc.get_freeze_count() > 0, os.environ["PYDANTIC_DISABLE_PLUGINS"]]))"""
+    plugins = given.get("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    assert printed(code, {**environ, **given}) == [True, True, plugins]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 """Which servers a process talks to, by its settings."""
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from packages.infra.connections import NoServerError, embedded_servers_needed, resolve_connections
+from packages.infra.embedded.process import ProcessRef
+from packages.infra.embedded.state import ServerState, state_directory, write_state
 from packages.shared_settings.workers import WorkerIoSettings
 
 REDIS = "redis://:hunter2@redis.example:6379/0"
@@ -62,3 +66,15 @@ def test_no_password_in_the_representation(tmp_path: Path) -> None:
     connections = resolve_connections(settings(tmp_path, redis_url=REDIS, database_url=DATABASE))
     assert "hunter2" not in repr(connections)
     assert "redis.example" in repr(connections)
+
+
+def test_a_process_without_a_database_is_not_told_where_an_embedded_one_is(tmp_path: Path) -> None:
+    here = ProcessRef.of(os.getpid())
+    assert here is not None
+    url, since = DATABASE, datetime(2026, 3, 1, tzinfo=UTC)
+    state = ServerState(name="postgres", process=here, port=5432, since=since, data_dir=tmp_path, url=url)
+    state_directory(tmp_path).mkdir(mode=0o700)
+    write_state(state_directory(tmp_path), state)
+    given = settings(tmp_path, redis_url=REDIS)
+    assert resolve_connections(given).database_url == url
+    assert resolve_connections(given, needs_database=False).database_url is None

@@ -1,7 +1,7 @@
 """Jobs, snapshots and periods by Hypothesis, and the engine stepped by hand: what a preview is compared with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
@@ -181,7 +181,7 @@ def stepped(
     decisions: list[Decision] = []
     while (wake := engine.next_wake()) is not None and wake < end:
         now = max(wake + late_ms, start)
-        tick = engine.tick(replace(snapshot, taken_at=now), now)
+        tick = engine.tick(snapshot._replace(taken_at=now), now)
         assert not tick.failures
         decisions += [decision for decision in tick.decisions if decision.is_final]
     return decisions

@@ -1,7 +1,6 @@
 """What holds of every engine, whatever the jobs and readings: one final decision for each fire, and in its place."""
 
 from collections import Counter
-from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -33,7 +32,7 @@ def run(scene: Scene, *, delays: list[int], failures: list[bool], ask: bool = Fa
     steps = now = 0
     while (wake := engine.next_wake()) is not None and wake < scene.end:
         now = max(now, wake + delays[steps % len(delays)])
-        tick = engine.tick(replace(scene.snapshot, taken_at=now), now)
+        tick = engine.tick(scene.snapshot._replace(taken_at=now), now)
         assert not tick.failures
         failed = set()
         for fire in tick.fires:

@@ -1,7 +1,5 @@
 """What a preview has at its edges: what waits at the start and at the end, what was missed, and a job that raises."""
 
-from dataclasses import replace
-
 import pytest
 
 from packages.scheduling.decision import Decision, Reason, Verdict
@@ -79,21 +77,21 @@ def test_only_the_one_that_was_late_was_late() -> None:
 
 def test_a_pause_holds_until_it_ends() -> None:
     pause = Pause(PauseScope.ALL, "", MIDNIGHT, MIDNIGHT + 90 * MINUTE, "a release")
-    found = decisions(a_job(every=HOUR_MS), 3, snapshot=replace(NOTHING_KNOWN, pauses=Reading((pause,), MIDNIGHT)))
+    found = decisions(a_job(every=HOUR_MS), 3, snapshot=NOTHING_KNOWN._replace(pauses=Reading((pause,), MIDNIGHT)))
     assert [decision.verdict for decision in found] == [Verdict.SKIP, Verdict.SKIP, Verdict.FIRE]
 
 
 def test_a_buffered_fire_goes_out_when_the_run_ends() -> None:
     job = a_job(every=HOUR_MS, policies=Policies(overlap=OverlapMode.BUFFER_ONE))
     run = Run("a-task", MIDNIGHT - MINUTE, MIDNIGHT + 2 * SECOND_MS)
-    found = decisions(job, 1, snapshot=replace(NOTHING_KNOWN, running=Reading({job.name: (run,)}, MIDNIGHT)))
+    found = decisions(job, 1, snapshot=NOTHING_KNOWN._replace(running=Reading({job.name: (run,)}, MIDNIGHT)))
     assert [(decision.reason, decision.at - MIDNIGHT) for decision in found] == [(Reason.WAITED, 2 * SECOND_MS)]
 
 
 def test_the_share_of_open_time_is_the_share_of_fires() -> None:
     table = a_table([("2026-03-02 14:30", "2026-03-02 21:00")], known=("2026-03-01 00:00", "2026-03-04 00:00"))
     job = a_job(policies=Policies(jitter_ms=MINUTE // 2, trading_hours=TradingHours(("TEST",))))
-    found = decisions(job, 24, snapshot=replace(NOTHING_KNOWN, markets={"TEST": table}))
+    found = decisions(job, 24, snapshot=NOTHING_KNOWN._replace(markets={"TEST": table}))
     fires = [decision for decision in found if decision.verdict is Verdict.FIRE]
     assert (len(fires), len(found)) == (390, 1440)
     assert min(fires, key=lambda fire: fire.at).at >= MIDNIGHT + 14 * HOUR_MS + 30 * MINUTE
@@ -122,7 +120,7 @@ def test_nothing_is_a_preview_too() -> None:
 def test_explain_looks_for_the_next_fire_beyond_what_is_skipped() -> None:
     table = a_table([("2026-03-05 14:30", "2026-03-05 21:00")], known=("2026-03-01 00:00", "2026-03-07 00:00"))
     job = a_job(every=10 * MINUTE, policies=Policies(trading_hours=TradingHours(("TEST",))))
-    said = explain(job, replace(NOTHING_KNOWN, markets={"TEST": table}), MIDNIGHT, fires=3)
+    said = explain(job, NOTHING_KNOWN._replace(markets={"TEST": table}), MIDNIGHT, fires=3)
     assert (said.decision.verdict, said.decision.reason) == (Verdict.SKIP, Reason.MARKET_CLOSED)
     assert [decision.verdict for decision in said.upcoming] == [Verdict.SKIP] * 3
     assert said.next_fire is not None
@@ -131,7 +129,7 @@ def test_explain_looks_for_the_next_fire_beyond_what_is_skipped() -> None:
 
 def test_explain_says_that_there_is_no_fire() -> None:
     forever = Pause(PauseScope.ALL, "", MIDNIGHT, None, "")
-    snapshot = replace(NOTHING_KNOWN, pauses=Reading((forever,), MIDNIGHT))
+    snapshot = NOTHING_KNOWN._replace(pauses=Reading((forever,), MIDNIGHT))
     said = explain(a_job(every=DAY_MS), snapshot, MIDNIGHT, fires=1)
     assert said.next_fire is None
     assert said.searched_until == MIDNIGHT + 400 * DAY_MS
@@ -140,7 +138,7 @@ def test_explain_says_that_there_is_no_fire() -> None:
 def test_explain_tells_what_an_observing_gate_would_have_done() -> None:
     table = a_table([("2026-03-05 14:30", "2026-03-05 21:00")], known=("2026-03-01 00:00", "2026-03-07 00:00"))
     job = a_job(policies=Policies(trading_hours=TradingHours(("TEST",), mode=GateMode.OBSERVE)))
-    said = explain(job, replace(NOTHING_KNOWN, markets={"TEST": table}), MIDNIGHT)
+    said = explain(job, NOTHING_KNOWN._replace(markets={"TEST": table}), MIDNIGHT)
     assert said.decision.verdict is Verdict.FIRE
     assert [(opinion.verdict, opinion.mode) for opinion in said.decision.opinions] == [(Verdict.SKIP, GateMode.OBSERVE)]
 

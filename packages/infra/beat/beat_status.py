@@ -7,9 +7,9 @@ more. Decides nothing.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.queue.broker_redis import BrokerRedis
@@ -23,8 +23,7 @@ LONGEST_TOLD: Final = 300
 _VERSION: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class BeatStatus:
+class BeatStatus(NamedTuple):
     """One replica as of `last_tick`, an instant of its own clock, which is `clock_distance_ms` ahead of the server's.
 
     `since`: from when on it stands so. `quarantined`: why, by job; of very many only the first ones, `put_aside` has
@@ -40,14 +39,13 @@ class BeatStatus:
     jobs: int
     clock_distance_ms: int | None = None
     trouble: Trouble | None = None
-    quarantined: Mapping[str, str] = field(default_factory=dict)
+    quarantined: Mapping[str, str] = MappingProxyType({})
     put_aside: int = 0
-    days_left: Mapping[str, int] = field(default_factory=dict)
+    days_left: Mapping[str, int] = MappingProxyType({})
     version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseHolder:
+class LeaseHolder(NamedTuple):
     """Which replica has the right to publish, under which term, and for how long yet unless it renews it."""
 
     replica: str
@@ -55,8 +53,7 @@ class LeaseHolder:
     ends_in_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Replicas:
+class Replicas(NamedTuple):
     """The replicas that live, whoever leads first, and who holds the lease, if anybody does.
 
     One that died as the leader goes on saying so for a minute: who leads is `holder`.

@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from packages.infra.telemetry.instants import rfc3339
 from packages.scheduling.decision import Decision, Opinion, Reason, Verdict
@@ -15,8 +14,7 @@ log = logging.getLogger(__name__)
 _MOST_REMEMBERED: Final = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A decision, and when (an instant) the broker had the message, if it was published by it."""
 
     decision: Decision

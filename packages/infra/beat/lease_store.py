@@ -1,11 +1,9 @@
 """Where a lease is kept, as a port, and one for a single replica, which shares it with nobody."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """Who holds a lease: its term, the owner, for how long yet, and the clock of whoever says so (an instant).
 
     `term_before` is the highest term that was given before, where this one is new.

@@ -5,8 +5,8 @@ ledger; `publishers.kombu_publisher` works on every other broker.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from celery.beat import ScheduleEntry
@@ -44,8 +44,7 @@ class Settled(NamedTuple):
     at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """What is to happen together.
 
     `tick` is the number of the tick and `tick_record` its text for the ledger. `decisions` go to the ledger whatever
@@ -59,12 +58,11 @@ class Commit:
     tick_record: str
     fires: Sequence[FireOut] = ()
     decisions: Sequence[Decision] = ()
-    states: Mapping[str, JobState] = field(default_factory=dict)
+    states: Mapping[str, JobState] = MappingProxyType({})
     forgotten: Collection[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """What became of a commit: `settled` in the order of its fires, `kept` the jobs whose states were kept.
 
     `is_recorded`: whether the decisions were. `error`: what stood in the way of the whole; None when nothing did.

@@ -4,9 +4,8 @@ The one place of this package that knows which class stands behind which port.
 """
 
 import logging
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from celery import Celery
 
@@ -37,8 +36,7 @@ CALENDARS_SETTING: Final = "beat_calendars"
 LEASE_PERIOD_SETTING: Final = "beat_lease_period_s"
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """What one scheduler works with. `redis` and `status` are None where the broker is no Redis."""
 
     store: StateStore

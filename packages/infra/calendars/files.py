@@ -10,10 +10,9 @@ import sys
 import tempfile
 from array import array
 from binascii import crc32
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from packages.scheduling.sessions import SessionError, SessionTable
 
@@ -21,8 +20,7 @@ FORMAT: Final = 2
 _ARRAYS: Final = ("period_opens", "period_closes", "first_period", "labels")
 
 
-@dataclass(frozen=True, slots=True)
-class CalendarKey:
+class CalendarKey(NamedTuple):
     """What a file stands for: a market by the name asked for, the versions of what it is made from, the overrides."""
 
     market: str
@@ -36,8 +34,7 @@ class CalendarKey:
         return directory / f"{market}-{digest:08x}.sessions"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredCalendar:
+class StoredCalendar(NamedTuple):
     """The sessions, and the date on which they were compiled."""
 
     table: SessionTable

@@ -3,8 +3,8 @@
 What a calendar cannot be made for is told by its absence from the mapping, and in the log; each policy says what it
 does then. Only a name that no calendar has, and overrides that contradict themselves, are errors at start-up.
 
-Reading a file imports neither pandas nor exchange_calendars. Compiling is done by a process of its own: at start-up
-it is waited for (about a second, once for each version of the package), later it never is.
+Reading a file imports neither pandas nor exchange_calendars, nor what is for compiling only. That is done by a process
+of its own: at start-up it is waited for (about a second, once for each version of the package), later it never is.
 """
 
 import logging
@@ -12,15 +12,17 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from packages.infra.calendars.compiling import LONGEST_COMPILE_S, CompileProcess, Failure
 from packages.infra.calendars.errors import RefusedError
 from packages.infra.calendars.files import CalendarKey, StoredCalendar, read_calendar
-from packages.infra.calendars.overrides import overrides_digest, read_overrides
+from packages.infra.calendars.override_files import overrides_digest
 from packages.infra.calendars.source import source_version
 from packages.scheduling.instants import to_datetime, to_instant
 from packages.scheduling.sessions import SessionTable
+
+if TYPE_CHECKING:
+    from packages.infra.calendars.compiling import CompileProcess, Failure
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,9 @@ class MarketCalendars:
         self._directory = directory
         self._files = tuple(overrides)
         if overrides:
-            # Only a user's own may be wrong.
+            # Only a user's own may be wrong: beat without any imports no parser.
+            from packages.infra.calendars.overrides import read_overrides
+
             read_overrides(overrides)
         self._digest = overrides_digest(overrides)
         self._source = source_version()
@@ -99,6 +103,8 @@ class MarketCalendars:
         self._read(due)
         due = {m for m in due if m not in self._stored or _is_due(self._stored[m], now)}
         if due:
+            from packages.infra.calendars.compiling import LONGEST_COMPILE_S, CompileProcess
+
             self._process = CompileProcess(due, self._directory, self._files)
             self._process_until = now + timedelta(seconds=LONGEST_COMPILE_S)
         return self._tables is not before
@@ -130,6 +136,8 @@ class MarketCalendars:
         return self._tables is not before
 
     def _compile_now(self, markets: Collection[str]) -> None:
+        from packages.infra.calendars.compiling import LONGEST_COMPILE_S, CompileProcess
+
         process = CompileProcess(markets, self._directory, self._files)
         process.wait(LONGEST_COMPILE_S)
         failures = process.failures()
@@ -169,5 +177,5 @@ def _is_due(stored: StoredCalendar, now: datetime) -> bool:
     return age > LONGEST_USE or stored.table.days_left(to_instant(now)) < SHORT_DAYS
 
 
-def _log_failure(market: str, failure: Failure) -> None:
+def _log_failure(market: str, failure: "Failure") -> None:
     logger.error("calendar_unavailable", extra={"market": market, "problem": failure.problem})

@@ -3,17 +3,17 @@
 It decides what may stand in such a file, and nothing about when it is applied.
 """
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from hashlib import blake2b
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from packages.infra.calendars.errors import OverrideError
+from packages.infra.calendars.override_files import SHIPPED, overrides_digest
 
-SHIPPED: Final = Path(__file__).with_name("overrides.toml")
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MINUTES_OF_A_DAY: Final = 1440
 _HOURS_KEYS: Final = frozenset({"dates", "at"})
@@ -85,26 +85,7 @@ def read_overrides(files: Sequence[Path] = ()) -> Overrides:
     return Overrides(MappingProxyType(by_market), overrides_digest(files))
 
 
-def overrides_digest(files: Sequence[Path] = ()) -> str:
-    """What tells the text of the shipped overrides and of `files` from any other, without reading what it says.
-
-    Raises:
-        OverrideError: a file cannot be read.
-    """
-    texts = blake2b(digest_size=8)
-    for file in (SHIPPED, *files):
-        try:
-            text = file.read_bytes()
-        except OSError as error:
-            raise OverrideError(file, "the file", f"cannot be read: {error.strerror}") from error
-        texts.update(len(text).to_bytes(8, "little") + text)
-    return texts.hexdigest()
-
-
 def _parsed(file: Path) -> dict[str, MarketOverrides]:
-    # Imported here: with its calendars at hand beat parses nothing.
-    import tomllib
-
     try:
         with file.open("rb") as opened:
             content = tomllib.load(opened)

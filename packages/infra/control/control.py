@@ -4,9 +4,8 @@ Nothing is decided here about a fire: the pause gate and the engine do that.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from packages.scheduling.policies import GateMode
 from packages.scheduling.requests import BackfillRequest, TriggerRequest
@@ -15,8 +14,7 @@ from packages.scheduling.snapshot import Pause, PauseScope
 Request = TriggerRequest | BackfillRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(NamedTuple):
     """All that is said at one instant.
 
     `pauses` are those that have not ended, in the order of scope and target. `requests` are those that beat has not
@@ -25,7 +23,7 @@ class Control:
 
     pauses: tuple[Pause, ...] = ()
     requests: tuple[Request, ...] = ()
-    gate_modes: Mapping[str, GateMode] = field(default_factory=lambda: MappingProxyType({}))
+    gate_modes: Mapping[str, GateMode] = MappingProxyType({})
 
 
 class ControlStore(Protocol):

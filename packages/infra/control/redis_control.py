@@ -12,8 +12,7 @@ Values are versioned JSON. One that cannot be read is moved to the quarantine wi
 import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from redis.exceptions import ResponseError
 
@@ -50,8 +49,7 @@ end
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     version: bytes | None
     read_at: int
     control: Control
@@ -77,7 +75,7 @@ class RedisControl:
             known = self._read_all(now)
         control = known.control
         if any(has_ended(pause, now) for pause in control.pauses):
-            control = replace(control, pauses=tuple(p for p in control.pauses if not has_ended(p, now)))
+            control = control._replace(pauses=tuple(p for p in control.pauses if not has_ended(p, now)))
         return control
 
     def pause(self, pause: Pause) -> None:

@@ -6,9 +6,8 @@ those of others.
 """
 
 import ssl
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from celery import Celery
 from celery.exceptions import ImproperlyConfigured
@@ -24,8 +23,7 @@ _TLS_SCHEME: Final = "rediss"
 _SCHEMES: Final = ("redis", _TLS_SCHEME)
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerRedis:
+class BrokerRedis(NamedTuple):
     """A redis client, whose answers are bytes, and the start of every key of ours.
 
     It goes on after the server went away and came back: each command connects anew if it must. While it is away only
@@ -110,7 +108,7 @@ def open_state_redis(app: Celery, *, timeout: timedelta = TIMEOUT) -> BrokerRedi
     tls: Any = scheme == _TLS_SCHEME and (app.conf.get(STATE_TLS_SETTING) or {"ssl_cert_reqs": ssl.CERT_REQUIRED})
     connection = Connection(url, ssl=tls, transport_options=_limits(timeout))
     state = broker_redis(connection, namespace=namespace_of(app))
-    return None if state is None else replace(state, is_broker=False)
+    return None if state is None else state._replace(is_broker=False)
 
 
 def _limits(timeout: timedelta) -> dict[str, Any]:

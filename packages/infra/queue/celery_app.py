@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from celery import Celery
+from celery.backends.base import DisabledBackend
 
 from packages.catalogue.checks import check_catalogue
 from packages.catalogue.queues import Profile, queues_of
@@ -41,12 +42,15 @@ def _make_app() -> Celery:
     # Before the settings are read, so that no change of a file falls between.
     source = EnvFilesSource(os.environ)
     settings = settings_of(profile, os.environ)
-    connections = resolve_connections(settings)
+    connections = resolve_connections(settings, needs_database=profile is not Profile.BEAT)
     use_mended_transport()
     app = Celery("minsy", task_cls="packages.infra.queue.once:OnceTask")
     app.conf.update(celery_configuration(profile, settings, connections))
     if publishes:
         app.conf.update(state_configuration(get_beat_settings()))
+    if profile is Profile.BEAT:
+        # What Celery makes of `disabled://`, but it would look through all installed packages for other backends first.
+        app._backend = DisabledBackend(app=app)  # type: ignore[attr-defined]  # noqa: SLF001  # there is no other way
     app.conf.beat_schedule = _build_beat_schedule(enabled=publishes)
     beat = BeatInputs(source, BeatCalendars(get_beat_settings())) if publishes else None
     if beat is not None:

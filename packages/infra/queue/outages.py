@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 
 log = logging.getLogger(__name__)
@@ -11,31 +10,33 @@ log = logging.getLogger(__name__)
 TRIED_AGAIN_AFTER = timedelta(seconds=5)
 
 
-@dataclass
 class Errand:
     """Runs actions that may fail with `errors`: such a failure is logged once, and for a while nothing is tried.
 
     `name` is the field `errand` of the event.
     """
 
-    name: str
-    errors: tuple[type[Exception], ...]
-    monotonic: Callable[[], float] = time.monotonic
-    _tried_again_at: float | None = None
+    def __init__(
+        self, name: str, errors: tuple[type[Exception], ...], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._name = name
+        self._errors = errors
+        self._monotonic = monotonic
+        self._tried_again_at: float | None = None
 
     def run(self, action: Callable[[], object]) -> bool:
         """Run `action` unless it failed a moment ago; whether it was done."""
-        if self._tried_again_at is not None and self.monotonic() < self._tried_again_at:
+        if self._tried_again_at is not None and self._monotonic() < self._tried_again_at:
             return False
         try:
             action()
-        except self.errors as error:
+        except self._errors as error:
             if self._tried_again_at is None:
                 # The driver's text may name the server; passwords in URLs are masked by the log's formatter.
-                log.warning("errand_failed", extra={"errand": self.name, "error": str(error)})
-            self._tried_again_at = self.monotonic() + TRIED_AGAIN_AFTER.total_seconds()
+                log.warning("errand_failed", extra={"errand": self._name, "error": str(error)})
+            self._tried_again_at = self._monotonic() + TRIED_AGAIN_AFTER.total_seconds()
             return False
         if self._tried_again_at is not None:
             self._tried_again_at = None
-            log.info("errand_works_again", extra={"errand": self.name})
+            log.info("errand_works_again", extra={"errand": self._name})
         return True

@@ -3,8 +3,8 @@
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from celery import signals
 from celery.exceptions import CPendingDeprecationWarning
@@ -18,8 +18,7 @@ from packages.shared_settings import SettingsError
 from packages.shared_settings.common import CommonSettings
 
 
-@dataclass(frozen=True)
-class BeatInputs:
+class BeatInputs(NamedTuple):
     """What beat reads beside the messages: its entries, and the calendars of its jobs."""
 
     source: EnvFilesSource

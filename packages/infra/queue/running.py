@@ -16,9 +16,8 @@ about a fire.
 import json
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -56,8 +55,7 @@ end
 """
 
 
-@dataclass(frozen=True, slots=True)
-class JobRun:
+class JobRun(NamedTuple):
     """A run, and the job that it is one of."""
 
     job: str

@@ -5,8 +5,8 @@ become metrics when somebody asks for them, in `packages.infra.telemetry.beat_fa
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.telemetry.buckets import Buckets
@@ -28,8 +28,7 @@ OTHER_QUEUE: Final = "other"
 FireLabels = tuple[Verdict, Reason, str, Criticality]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What changes slowly. `clock_distance_ms`: our clock ahead of the broker's, None where nobody knows.
 
     `days_left`: whole days that are known, by market of a calendar.
@@ -38,7 +37,7 @@ class Facts:
     jobs: int = 0
     quarantined: int = 0
     clock_distance_ms: int | None = None
-    days_left: Mapping[str, int] = field(default_factory=dict)
+    days_left: Mapping[str, int] = MappingProxyType({})
 
 
 class BeatMetrics:

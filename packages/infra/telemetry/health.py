@@ -6,9 +6,8 @@
 A follower is ready: nobody sends work to beat, and a deployment that waits for readiness must not wait for the lease.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from packages.infra.beat.standing import Standing, Trouble
 
@@ -16,8 +15,7 @@ from packages.infra.beat.standing import Standing, Trouble
 TICKS_WITHIN: Final = timedelta(seconds=30)
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """What a probe gets: whether all is well, and the facts behind it, as JSON says them."""
 
     is_well: bool

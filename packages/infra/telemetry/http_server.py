@@ -1,12 +1,13 @@
 """A small HTTP server for probes and metrics, in a thread of its own. It knows no page; whoever starts it does.
 
 It is a side errand: a port that is taken is said in the log, and the process goes on without the pages. What it needs
-is imported in its thread, so that starting it costs the caller nothing.
+is imported in its thread, and only when the caller has had its time, so that starting it costs the caller nothing.
 """
 
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# A thread that has work to do at once keeps the interpreter for itself before whoever started it goes on.
+_CALLER_FIRST_S: Final = 0.05
 # Whoever asks and then says nothing is let go.
 _CLIENT_WAITS_S: Final = 5.0
 
@@ -67,6 +70,7 @@ class PagesServer:
         return None if self._server is None else self._server.server_port
 
     def _run(self) -> None:
+        time.sleep(_CALLER_FIRST_S)
         try:
             server = self._server = _make_server(self._host, self._port, self._make_pages())
         except (OSError, OverflowError) as error:

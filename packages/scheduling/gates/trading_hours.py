@@ -5,8 +5,7 @@ as is the job's own choice, and then the reason says so. A backfilled fire stand
 that moment's hours, not by those of now.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.decision import Fact, Opinion, Reason, Verdict
@@ -17,8 +16,7 @@ from packages.scheduling.snapshot import Snapshot
 NAME: Final = "trading_hours"
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(NamedTuple):
     """`is_open` None: unknown. It stays so until `until` (exclusive)."""
 
     is_open: bool | None

@@ -20,7 +20,6 @@ from packages.scheduling.window_times import (
     next_inside,
     unknown_markets,
 )
-from packages.scheduling.windows import windows_text
 
 NAME: Final = "windows"
 
@@ -35,6 +34,9 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
     policy = candidate.job.policies.windows
     if policy is None or (policy.mode is GateMode.OFF and NAME not in snapshot.gate_modes):
         return None
+    # Imported here: most jobs may run at any time, and beat starts without the parser that stands beside it.
+    from packages.scheduling.windows import windows_text
+
     at, markets = candidate.at, snapshot.markets
     unknown = unknown_markets(policy, at, markets)
     facts: tuple[Fact, ...] = (("window", windows_text(policy)), *((market, "unknown") for market in unknown))

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,7 +112,7 @@ def test_a_job_without_trading_hours_or_with_the_gate_off_hears_nothing() -> Non
     assert asked(0, None, snapshot) is None
     assert asked(0, off, snapshot) is None
     # An operator may turn on what the job has off.
-    assert asked(0, off, replace(snapshot, gate_modes={NAME: GateMode.ENFORCE})) is not None
+    assert asked(0, off, snapshot._replace(gate_modes={NAME: GateMode.ENFORCE})) is not None
 
 
 def test_the_mode_is_the_jobs_own() -> None:

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,7 +80,7 @@ def test_a_job_without_windows_or_with_the_gate_off_hears_nothing() -> None:
     off = parse_windows("22:00-06:00; off")
     assert asked(0, None) is None
     assert asked(0, off) is None
-    assert asked(0, off, replace(SNAPSHOT, gate_modes={NAME: GateMode.OBSERVE})) is not None
+    assert asked(0, off, SNAPSHOT._replace(gate_modes={NAME: GateMode.OBSERVE})) is not None
     assert told("2026-03-05 12:00", "22:00-06:00; observe").mode is GateMode.OBSERVE
 
 

@@ -21,9 +21,7 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import BaseSchedule, crontab, schedule, solar
 
-from packages.infra.beat.entries.estimated_trigger import EstimatedTrigger
 from packages.infra.beat.entries.job_schedule import JobSchedule
-from packages.infra.beat.entries.microsecond_interval import MicrosecondInterval
 from packages.scheduling.instants import ONE_MS
 from packages.scheduling.triggers.base import Trigger
 from packages.scheduling.triggers.cron import CronTrigger
@@ -79,6 +77,9 @@ def trigger_of(when: BaseSchedule, app: Celery, *, anchor: int) -> Trigger:
         cron: Any = when  # celery-types does not know the expanded fields
         fields = (cron.minute, cron.hour, cron.day_of_month, cron.month_of_year, cron.day_of_week)
         return _cron(*(frozenset(field) for field in fields), zone=zone)
+    # Imported here, as the one below: few schedules are such, and beat starts without.
+    from packages.infra.beat.entries.estimated_trigger import EstimatedTrigger
+
     return EstimatedTrigger.of(when, app, settles_ms=_SOLAR_SETTLES_MS if isinstance(when, solar) else 0)
 
 
@@ -102,6 +103,8 @@ def _is_replaced(asked: Any) -> bool:  # noqa: ANN401  # an entry or a schedule
 
 def _interval(period: timedelta, anchor: int) -> Trigger:
     if period % ONE_MS:
+        from packages.infra.beat.entries.microsecond_interval import MicrosecondInterval
+
         return MicrosecondInterval(period // timedelta(microseconds=1), anchor)
     period_ms = period // ONE_MS
     return _shared_interval(period_ms, anchor % period_ms)
