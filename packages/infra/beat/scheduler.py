@@ -172,6 +172,7 @@ class AdaptiveScheduler(CeleryHost):
 
     def _tick(self) -> float:
         now = to_instant(self.utc_now())
+        begins = self._loop is None
         loop = self._loop or self._open(now)
         if loop is None:
             return self._at_most(RETRY_AFTER_S)
@@ -181,7 +182,8 @@ class AdaptiveScheduler(CeleryHost):
             return 0
         # Against the clock as it is now: publishing took its time.
         wait_s = loop.wait_s(self.utc_now().timestamp())
-        if wait_s > LEAST_WAIT_S and loop.prepare(now):
+        # Not at the start, which is to be quick.
+        if not begins and wait_s > LEAST_WAIT_S and loop.prepare(now):
             wait_s = LEAST_WAIT_S
         return self._at_most(max(LEAST_WAIT_S, min(wait_s, LONGEST_WAIT_S)))
 
