@@ -11,6 +11,7 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import BaseSchedule, crontab
 
+from packages.infra.beat.entries.entry import options_of
 from packages.infra.beat.entries.job_schedule import JobSchedule
 from packages.scheduling.instants import DAY_MS, SECOND_MS
 from packages.scheduling.model import Criticality, Job
@@ -52,7 +53,7 @@ def facts_of(entry: ScheduleEntry, *, polled: bool) -> Facts:
     """
     if entry.schedule is None:
         raise ValueError("the entry has no schedule")
-    options: dict[str, Any] = entry.options or {}
+    options = options_of(entry)
     queue = options.get("queue")
     expires_s = options.get("expires")
     return Facts(
