@@ -1,6 +1,6 @@
 """The names of the jobs, and under which key of the schedule the entry of each stands."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -30,6 +30,10 @@ class Keys:
 
     # Never None.
     get = __getitem__
+
+    def names_in(self, schedule: Mapping[Any, object]) -> Container[str]:
+        """The names of all entries of a schedule, whose keys were noted."""
+        return {name_of(key) for key in schedule} if self._others else schedule.keys()
 
     def note(self, key: Any) -> None:  # noqa: ANN401  # as above
         """There is an entry under this key."""

@@ -104,7 +104,7 @@ class Roster:
             known = {name: engine.state(name) for name in engine.names}
             begins = {name: s._replace(watermark=max(s.watermark, min(led_until, now))) for name, s in known.items()}
         moved = self._anchors.keep(schedule, self._known)
-        self._store.forget_absent([name_of(key) for key in schedule], now)
+        self._store.forget_absent(self.keys.names_in(schedule), now)
         # What was noted as a follower, or under a term before, is not what the store goes on from.
         self.unsaved = Unsaved(engine)
         self._has_begun = True
