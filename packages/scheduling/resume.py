@@ -4,6 +4,7 @@ What is due then is not decided here.
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from sys import intern
 from typing import Final
 
@@ -32,12 +33,18 @@ def taken_in(job: Job, state: JobState | None, now: int, *, description: str | N
         # Most triggers of many jobs are alike.
         description = intern(job.trigger.describe())
     if state is None:
-        return JobState(watermark=now, trigger=description)
+        return _fresh(now, description)
     state = after_clock_set_back(job.trigger, state, now, skew_ms=SKEW_OF_MACHINES_MS)
     if state.trigger != description:
         # Never before the watermark: the new trigger may name instants that were settled already.
         state = state._replace(watermark=max(state.watermark, now), trigger=description)
     return state
+
+
+# A whole schedule is taken in at one instant: one state for all jobs that have the same trigger.
+@lru_cache(maxsize=1_000)
+def _fresh(now: int, description: str) -> JobState:
+    return JobState(watermark=now, trigger=description)
 
 
 def after_clock_set_back(trigger: Trigger, state: JobState, now: int, *, skew_ms: int = SKEW_MS) -> JobState:

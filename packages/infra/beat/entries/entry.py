@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from celery.beat import ScheduleEntry
 
-_HELD: Final = frozenset({"_kwargs", "_options"})
+# Attributes that are none of Celery's.
+_HELD: Final = frozenset({"_kwargs", "_options", "is_copied"})
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -17,11 +18,14 @@ class BeatEntry(ScheduleEntry):
     `starts_from`: the `last_run_at` that it was first made with, None without one. `is_copied`: it was made out of an
     entry object of the user's, whose `last_run_at` may be no more than when it was made.
 
-    Slots, and no attributes: Celery makes the next instance of an entry from its attributes. An entry without `kwargs`
-    or `options` gets the empty dictionary when it is asked for it: two of them take more than its schedule.
+    There are as many as jobs: an entry without `kwargs` or `options` gets the empty dictionary when it is asked for it,
+    and only one that is copied has an attribute that says so.
     """
 
-    __slots__ = ("is_copied", "starts_from")
+    # No attribute: Celery makes the next instance of an entry from its attributes.
+    __slots__ = ("starts_from",)
+
+    is_copied = False
 
     def __init__(
         self,
@@ -35,7 +39,6 @@ class BeatEntry(ScheduleEntry):
         self._kwargs: Any = self._kwargs or None
         self._options: Any = self._options or None
         self.starts_from = last_run_at
-        self.is_copied = False
 
     @property
     def kwargs(self) -> Any:  # noqa: ANN401  # whatever a configuration has
@@ -71,7 +74,9 @@ class BeatEntry(ScheduleEntry):
 
     def _next_instance(self, last_run_at: datetime | None = None) -> "BeatEntry":
         following: BeatEntry = super()._next_instance(last_run_at)  # type: ignore[misc]  # celery-types lacks it
-        following.starts_from, following.is_copied = starts_from(self), self.is_copied
+        following.starts_from = starts_from(self)
+        if self.is_copied:
+            following.is_copied = True
         return following
 
     __next__ = next = _next_instance
