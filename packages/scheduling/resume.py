@@ -33,18 +33,21 @@ def taken_in(job: Job, state: JobState | None, now: int, *, description: str | N
         # Most triggers of many jobs are alike.
         description = intern(job.trigger.describe())
     if state is None:
-        return _fresh(now, description)
+        return _shared(JobState(watermark=now, trigger=description))
     state = after_clock_set_back(job.trigger, state, now, skew_ms=SKEW_OF_MACHINES_MS)
     if state.trigger != description:
         # Never before the watermark: the new trigger may name instants that were settled already.
         state = state._replace(watermark=max(state.watermark, now), trigger=description)
-    return state
+    elif state.trigger is not description:
+        # Read from a store, it came with a text of its own.
+        state = state._replace(trigger=description)
+    return state if state.open or state.backfills or state.taken else _shared(state)
 
 
-# A whole schedule is taken in at one instant: one state for all jobs that have the same trigger.
 @lru_cache(maxsize=1_000)
-def _fresh(now: int, description: str) -> JobState:
-    return JobState(watermark=now, trigger=description)
+def _shared(state: JobState) -> JobState:
+    """The same state, as one object for all jobs that are taken in together with an equal one: few of many differ."""
+    return state
 
 
 def after_clock_set_back(trigger: Trigger, state: JobState, now: int, *, skew_ms: int = SKEW_MS) -> JobState:
