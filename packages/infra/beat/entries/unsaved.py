@@ -51,5 +51,5 @@ class Unsaved:
     def leaves(self) -> None:
         """A job is about to leave the engine: from now on that need not have the states."""
         if self._names:
-            self._states |= {name: self._engine.state(name) for name in self._names if name not in self._states}
+            self._states |= {name: self._engine.state(name) for name in self._names}
             self._names = []
