@@ -4,6 +4,7 @@ What is due then is not decided here.
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from sys import intern
 from typing import Final
 
@@ -32,11 +33,20 @@ def taken_in(job: Job, state: JobState | None, now: int, *, description: str | N
         # Most triggers of many jobs are alike.
         description = intern(job.trigger.describe())
     if state is None:
-        return JobState(watermark=now, trigger=description)
+        return _shared(JobState(watermark=now, trigger=description))
     state = after_clock_set_back(job.trigger, state, now, skew_ms=SKEW_OF_MACHINES_MS)
     if state.trigger != description:
         # Never before the watermark: the new trigger may name instants that were settled already.
         state = state._replace(watermark=max(state.watermark, now), trigger=description)
+    elif state.trigger is not description:
+        # Read from a store, it came with a text of its own.
+        state = state._replace(trigger=description)
+    return state if state.open or state.backfills or state.taken else _shared(state)
+
+
+@lru_cache(maxsize=1_000)
+def _shared(state: JobState) -> JobState:
+    """The same state, as one object for all jobs that are taken in together with an equal one: few of many differ."""
     return state
 
 

@@ -1,11 +1,18 @@
 """One job as the engine keeps it: its state, and when something of it is due next. Decides nothing."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from packages.scheduling.instants import NEVER_ENDS
 from packages.scheduling.model import Job
 from packages.scheduling.planned import Markets, Upcoming, upcoming_of
 from packages.scheduling.state import JobState
+
+
+@lru_cache(maxsize=1_000)
+def _shared(instant: int) -> int:
+    """The same number, as one object for all jobs that are taken in together and come due together."""
+    return instant
 
 
 @dataclass(slots=True, eq=False)
@@ -31,7 +38,8 @@ class Slot:
 
     def look_ahead(self, markets: Markets) -> int | None:
         """Find out what comes next; returns when to look at it."""
-        return self.look_from(self.job.trigger.next_after(self.state.watermark), markets)
+        nominal = self.job.trigger.next_after(self.state.watermark)
+        return self.look_from(nominal if nominal is None else _shared(nominal), markets)
 
     def look_from(self, nominal: int | None, markets: Markets) -> int | None:
         """`look_ahead` when the nominal behind the watermark is known."""

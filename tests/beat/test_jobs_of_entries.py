@@ -1,5 +1,7 @@
 """An entry as a job: its queue, its expiry, its policies."""
 
+import pickle
+from copy import copy
 from datetime import timedelta
 from typing import Any
 
@@ -84,6 +86,24 @@ def test_what_is_no_entry_has_no_facts() -> None:
     app = make_app()
     with pytest.raises(ValueError, match="no schedule"):
         facts_of(ScheduleEntry(name="name", task="t", app=app), polled=False)
+
+
+def test_an_entry_without_options_reads_and_changes_as_celerys_does() -> None:
+    app = make_app()
+    plain: Any = ScheduleEntry("name", "t", NOON, schedule=schedule(60), app=app)
+    entry: Any = BeatEntry("name", "t", NOON, schedule=schedule(60), app=app)
+    assert dict(entry) == dict(plain)
+    assert (entry.kwargs, entry.options) == ({}, {})
+    entry.options["queue"] = "other"
+    entry.kwargs["a"] = 1
+    assert facts_of(entry, polled=False).queue == "other"
+    following = next(entry)
+    assert following == entry != plain
+    assert following.options is entry.options
+    assert copy(entry) == pickle.loads(pickle.dumps(entry)) == entry  # noqa: S301  # our own
+    entry.update(plain)
+    assert entry == plain
+    assert dict(entry) == dict(plain)
 
 
 def test_an_entry_remembers_what_it_was_given() -> None:

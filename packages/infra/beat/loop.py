@@ -17,8 +17,9 @@ from packages.infra.beat.beat_status import MOST_TOLD, WRITTEN_EVERY, BeatStatus
 from packages.infra.beat.clock_watch import ClockWatch
 from packages.infra.beat.committing import Committing
 from packages.infra.beat.entries.job_schedule import JobSchedule
+from packages.infra.beat.entries.names import name_of
 from packages.infra.beat.entries.polling import Polling
-from packages.infra.beat.entries.roster import Roster, name_of
+from packages.infra.beat.entries.roster import Roster
 from packages.infra.beat.host import Host
 from packages.infra.beat.outage import Outage
 from packages.infra.beat.preparing import Preparing
@@ -176,7 +177,7 @@ class Loop:
                 self._committing.begin_term()
             else:
                 # Nobody has led since, and what is known here is at least what the store has; it may have lost all.
-                self.roster.keep_anew()
+                self.roster.keep_anew(schedule)
             wait_again(self._opened.publisher.unfinished(term), self._engine, self.roster, now)
         except StoreAwayError as error:
             if self._not_begun != term:

@@ -4,7 +4,8 @@ A value that cannot be read is moved to a hash of its own (`...:quarantine`), wi
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any, Final
 
@@ -77,16 +78,15 @@ class RedisStateStore:
                 pipeline.hdel(self._anchors, *batch)
             pipeline.execute()
 
-    def forget_absent(self, names: Collection[str], now: int) -> None:
+    def forget_absent(self, names: Container[str], now: int) -> None:
         """See `StateStore`. Since when a job is absent stands in a hash of its own."""
-        present = set(names)
         with store_away():
             self._set_aside_if_no_hash(self._absent)
-            known = {_text(name) for key in (self._states, self._anchors) for name in self._client.hkeys(key)}
+            known = (_text(field) for key in (self._states, self._anchors) for field, _ in self._scan(key))
+            absent = {name for name in known if name not in names}
             found = self._client.hgetall(self._absent)
             # What is no number is taken for a job that has just gone.
             since = {_text(name): int(text) for name, text in found.items() if text.isdigit()}
-            absent = known - present
             gone = {name for name in absent if since.get(name, now) <= now - ABSENT_FOR_MS}
             if back := [name for name in since if name not in absent or name in gone]:
                 self._client.hdel(self._absent, *back)
@@ -118,11 +118,16 @@ class RedisStateStore:
 
     def _read(self, key: str, names: Collection[str]) -> dict[str, str]:
         if len(names) > _NAME_AT_MOST:
-            every = {_text(name): _text(text) for name, text in self._client.hgetall(key).items()}
-            return {name: every[name] for name in names if name in every}
+            names = names if isinstance(names, AbstractSet | Mapping) else set(names)
+            return {name: _text(text) for field, text in self._scan(key) if (name := _text(field)) in names}
         wanted = list(names)
         found = self._client.hmget(key, wanted) if wanted else []
         return {name: _text(text) for name, text in zip(wanted, found, strict=True) if text is not None}
+
+    def _scan(self, key: str) -> Iterator[tuple[Any, Any]]:
+        """All fields with their values, in parts: at once they would take more memory than the whole schedule."""
+        pairs: Iterator[tuple[Any, Any]] = self._client.hscan_iter(key, count=_BATCH)
+        return pairs
 
     def _set_aside(self, key: str, name: str, text: str, error: ValueError) -> None:
         self._client.hset(f"{key}:quarantine", name, text)

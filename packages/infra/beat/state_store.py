@@ -3,7 +3,7 @@
 Never decides what a state means. `packages.infra.beat.redis_state` keeps them in the broker's Redis.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from typing import Final, Protocol
 
 from packages.scheduling.instants import HOUR_MS
@@ -31,7 +31,7 @@ class StateStore(Protocol):
         """Drop states and anchors, so that a job that comes back later starts afresh."""
         ...
 
-    def forget_absent(self, names: Collection[str], now: int) -> None:
+    def forget_absent(self, names: Container[str], now: int) -> None:
         """`forget` every job that was none of `names` at each call of the last `ABSENT_FOR_MS`.
 
         A shorter absence may be that of a job that only some replicas know, while a new version is rolled out.
@@ -64,10 +64,9 @@ class MemoryStateStore:
             self._states.pop(name, None)
             self._anchors.pop(name, None)
 
-    def forget_absent(self, names: Collection[str], now: int) -> None:  # noqa: ARG002  # of the protocol
+    def forget_absent(self, names: Container[str], now: int) -> None:  # noqa: ARG002  # of the protocol
         """See `StateStore`; nobody else knows other jobs, so they go at once."""
-        kept = set(names)
-        self.forget([name for name in (*self._states, *self._anchors) if name not in kept])
+        self.forget([name for name in (*self._states, *self._anchors) if name not in names])
 
     def anchors(self, proposed: Mapping[str, int]) -> dict[str, int]:
         """See `StateStore`."""

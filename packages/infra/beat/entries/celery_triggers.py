@@ -28,6 +28,9 @@ from packages.scheduling.triggers.cron import CronTrigger
 from packages.scheduling.triggers.cron_days import DayRule
 from packages.scheduling.triggers.interval import IntervalTrigger
 
+# What becomes of Celery's intervals.
+Interval = IntervalTrigger | MicrosecondInterval
+
 # As they were when this was imported: what has been put in their place since wants to be called.
 _ENTRY_IS_DUE: Final = ScheduleEntry.is_due
 _NOW: Final = BaseSchedule.now
@@ -81,6 +84,18 @@ def trigger_of(when: BaseSchedule, app: Celery, *, anchor: int) -> Trigger:
     from packages.infra.beat.entries.estimated_trigger import EstimatedTrigger
 
     return EstimatedTrigger.of(when, app, settles_ms=_SOLAR_SETTLES_MS if isinstance(when, solar) else 0)
+
+
+def anchor_of(trigger: Interval) -> int:
+    """An instant of the grid, as `trigger_of` takes it."""
+    return trigger.phase_ms if isinstance(trigger, IntervalTrigger) else trigger.anchor
+
+
+def is_on_grid(trigger: Interval, anchor: int) -> bool:
+    """Whether `trigger_of` makes the same trigger of this anchor."""
+    if isinstance(trigger, IntervalTrigger):
+        return anchor % trigger.period_ms == trigger.phase_ms
+    return anchor == trigger.anchor
 
 
 def zone_name(zone: tzinfo) -> str | None:

@@ -1,9 +1,15 @@
 """An entry of the schedule that remembers whether it was given a `last_run_at`, and by whom. Decides nothing."""
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from celery.beat import ScheduleEntry
+
+# Attributes that are none of Celery's.
+_HELD: Final = frozenset({"_kwargs", "_options", "is_copied"})
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class BeatEntry(ScheduleEntry):
@@ -12,10 +18,14 @@ class BeatEntry(ScheduleEntry):
     `starts_from`: the `last_run_at` that it was first made with, None without one. `is_copied`: it was made out of an
     entry object of the user's, whose `last_run_at` may be no more than when it was made.
 
-    Slots, and no attributes: Celery makes the next instance of an entry from its attributes.
+    There are as many as jobs: an entry without `kwargs` or `options` gets the empty dictionary when it is asked for it,
+    and only one that is copied has an attribute that says so.
     """
 
-    __slots__ = ("is_copied", "starts_from")
+    # No attribute: Celery makes the next instance of an entry from its attributes.
+    __slots__ = ("starts_from",)
+
+    is_copied = False
 
     def __init__(
         self,
@@ -26,15 +36,56 @@ class BeatEntry(ScheduleEntry):
         **kwargs: Any,  # noqa: ANN401  # as above
     ) -> None:
         super().__init__(name, task, last_run_at, *args, **kwargs)
+        self._kwargs: Any = self._kwargs or None
+        self._options: Any = self._options or None
         self.starts_from = last_run_at
-        self.is_copied = False
+
+    @property
+    def kwargs(self) -> Any:  # noqa: ANN401  # whatever a configuration has
+        """The keyword arguments of the task, to read and to change."""
+        if self._kwargs is None:
+            self._kwargs = {}
+        return self._kwargs
+
+    @kwargs.setter
+    def kwargs(self, given: Any) -> None:  # noqa: ANN401  # as above
+        self._kwargs = given
+
+    @property
+    def options(self) -> Any:  # noqa: ANN401  # as above
+        """With what its messages are sent, to read and to change."""
+        if self._options is None:
+            self._options = {}
+        return self._options
+
+    @options.setter
+    def options(self, given: Any) -> None:  # noqa: ANN401  # as above
+        self._options = given
+
+    def update(self, other: ScheduleEntry) -> None:
+        """See Celery, which goes past the properties."""
+        self.task, self.schedule = other.task, other.schedule
+        self.args, self.kwargs, self.options = other.args, other.kwargs, other.options
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]  # celery-types takes it for an iterator
+        yield from ((name, value) for name, value in vars(self).items() if name not in _HELD)
+        yield "kwargs", self.kwargs
+        yield "options", self.options
 
     def _next_instance(self, last_run_at: datetime | None = None) -> "BeatEntry":
         following: BeatEntry = super()._next_instance(last_run_at)  # type: ignore[misc]  # celery-types lacks it
-        following.starts_from, following.is_copied = starts_from(self), self.is_copied
+        following.starts_from = starts_from(self)
+        if self.is_copied:
+            following.is_copied = True
         return following
 
     __next__ = next = _next_instance
+
+
+def options_of(entry: ScheduleEntry) -> Mapping[str, Any]:
+    """The options of an entry, to read only: one that has none gets no dictionary for it."""
+    given: Any = entry._options if isinstance(entry, BeatEntry) else entry.options  # noqa: SLF001  # of this module
+    return given or _NOTHING
 
 
 def starts_from(entry: ScheduleEntry) -> datetime | None:

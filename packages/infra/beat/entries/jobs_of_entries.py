@@ -11,7 +11,9 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import BaseSchedule, crontab
 
+from packages.infra.beat.entries.entry import options_of
 from packages.infra.beat.entries.job_schedule import JobSchedule
+from packages.infra.beat.entries.polled import PolledTrigger
 from packages.scheduling.instants import DAY_MS, SECOND_MS
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import CatchUp, CatchUpMode, Policies
@@ -52,7 +54,7 @@ def facts_of(entry: ScheduleEntry, *, polled: bool) -> Facts:
     """
     if entry.schedule is None:
         raise ValueError("the entry has no schedule")
-    options: dict[str, Any] = entry.options or {}
+    options = options_of(entry)
     queue = options.get("queue")
     expires_s = options.get("expires")
     return Facts(
@@ -92,6 +94,16 @@ class JobMaker:
             criticality=Criticality.CRITICAL,
             expires_ms=facts.expires_ms,
             policies=self._crontabs if isinstance(facts.schedule, crontab) else _CELERYS_POLICIES,
+        )
+
+    def makes(self, job: Job, facts: Facts) -> bool:
+        """Whether a job is the one of these facts, whose schedule is still the object that it was made from."""
+        if isinstance(job.trigger, PolledTrigger) is not facts.polled:
+            return False
+        return isinstance(facts.schedule, JobSchedule) or (
+            job.task == facts.task
+            and job.expires_ms == facts.expires_ms
+            and job.queue == (facts.queue or self._queue_of(facts.task))
         )
 
     def _queue_of(self, task: str) -> str:

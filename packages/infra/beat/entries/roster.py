@@ -6,17 +6,20 @@ job is contained, and put aside for a while.
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery
 from celery.beat import ScheduleEntry
 
-from packages.infra.beat.entries.celery_triggers import period_of, trigger_of
-from packages.infra.beat.entries.entry import has_fixed_start, starts_from
+from packages.infra.beat.entries.anchors import Anchors
+from packages.infra.beat.entries.celery_triggers import trigger_of
+from packages.infra.beat.entries.entry import starts_from
 from packages.infra.beat.entries.estimated_trigger import description_of
 from packages.infra.beat.entries.jobs_of_entries import Facts, JobMaker, facts_of
+from packages.infra.beat.entries.names import Keys, in_parts, name_of
 from packages.infra.beat.entries.polled import PolledTrigger, PollTimes
 from packages.infra.beat.entries.quarantine import Quarantine
+from packages.infra.beat.entries.unsaved import Unsaved
 from packages.infra.beat.state_store import StateStore
 from packages.infra.ledger.policy_version import PolicyVersion
 from packages.scheduling.engine import QUARANTINE_MS, Engine
@@ -24,10 +27,12 @@ from packages.scheduling.instants import to_datetime, to_instant
 from packages.scheduling.state import JobState
 from packages.scheduling.triggers.base import Trigger
 
+if TYPE_CHECKING:
+    from celery.schedules import BaseSchedule
+
 Schedule = Mapping[Any, ScheduleEntry]
 # So many entries are looked at for changes in place at each wake-up: a fraction of a millisecond's work.
 _SCANNED_AT_ONCE: Final = 100
-_TAKEN_IN_AT_ONCE: Final = 1_000
 
 
 class Roster:
@@ -41,17 +46,18 @@ class Roster:
         self._store = store
         self._is_polled = is_polled
         self._maker = JobMaker(app)
+        self._anchors = Anchors(engine, store)
         self._zone: Any = app.timezone
-        # None for one that is no entry at all.
-        self._known: dict[Any, Facts | None] = {}
+        # The schedule of each entry as it was taken in: the rest of its facts is in its job. Of one that was put aside
+        # all of them; None for what is no entry at all.
+        self._known: dict[Any, BaseSchedule | Facts | None] = {}
         self._scanned = 0
-        # Where the grids of the interval jobs begin that do not say so themselves.
-        self._proposed: dict[str, int] = {}
-        self.keys: dict[str, Any] = {}
+        self._has_begun = False
+        self.keys = Keys()
         self.policies = PolicyVersion()
         self.polls = PollTimes()
         self.quarantine = Quarantine()
-        self.unsaved: dict[str, JobState] = {}
+        self.unsaved = Unsaved(engine)
         self.forgotten: set[str] = set()
 
     def update(self, schedule: Schedule, names: Iterable[Any], now: int, *, leads: bool) -> None:
@@ -62,9 +68,8 @@ class Roster:
         Raises:
             StoreAwayError: the store cannot be read; some were taken in, and the rest may be given again with them.
         """
-        rest = iter(names)
-        # In parts, so that taking in a hundred thousand does not take the memory of them twice.
-        while part := list(islice(rest, _TAKEN_IN_AT_ONCE)):
+        self._has_begun |= leads
+        for part in in_parts(names):
             self._update(schedule, part, now, leads=leads)
 
     def _update(self, schedule: Schedule, names: list[Any], now: int, *, leads: bool) -> None:
@@ -73,7 +78,7 @@ class Roster:
             for key in names
             if key in schedule and (facts := self._new_facts(key, schedule[key], now)) is not None
         }
-        anchors = self._anchors(schedule, changed, now)
+        anchors = self._anchors.of(schedule, changed, now)
         new = [name for key in changed if (name := name_of(key)) not in self._engine.names] if leads else ()
         stored = self._store.load(new)
         for key in names:
@@ -98,16 +103,13 @@ class Roster:
         if not stored and led_until is not None:
             known = {name: engine.state(name) for name in engine.names}
             begins = {name: s._replace(watermark=max(s.watermark, min(led_until, now))) for name, s in known.items()}
-        anchors = self._store.anchors(self._proposed)
-        moved = [name for name, anchor in anchors.items() if anchor != self._proposed[name]]
-        self._store.forget_absent([name_of(key) for key in schedule], now)
+        moved = self._anchors.keep(schedule, self._known)
+        self._store.forget_absent(self.keys.names_in(schedule), now)
         # What was noted as a follower, or under a term before, is not what the store goes on from.
-        self.unsaved = {}
-        for name in list(engine.names):
-            state = begins.get(name)
-            if state is None:
-                self.unsaved[name] = engine.state(name)
-                continue
+        self.unsaved = Unsaved(engine)
+        self._has_begun = True
+        self.unsaved.owe(name for name in engine.names if name not in begins)
+        for name, state in begins.items():
             try:
                 begun = engine.put_state(name, state, now)
                 ran_at = to_datetime(begun.watermark).astimezone(self._zone)
@@ -119,22 +121,20 @@ class Roster:
             entry = schedule.get(self.keys[name])
             if entry is not None:
                 entry.last_run_at = ran_at
-        for name in moved:
+        for key in moved:
             # Another beat was first to say where the grid of this job begins.
-            self._known.pop(self.keys[name], None)
-        self.update(schedule, [self.keys[name] for name in moved], now, leads=True)
+            self._known.pop(key, None)
+        self.update(schedule, moved, now, leads=True)
 
-    def keep_anew(self) -> None:
+    def keep_anew(self, schedule: Schedule) -> None:
         """Owe the store the states and anchors that it does not have any more.
 
         Raises:
             StoreAwayError: the store cannot be read; nothing was changed.
         """
         stored = self._store.load(self._engine.names)
-        self._store.anchors(self._proposed)
-        for name in self._engine.names:
-            if name not in stored:
-                self.unsaved.setdefault(name, self._engine.state(name))
+        self._anchors.keep(schedule, self._known)
+        self.unsaved.owe(name for name in self._engine.names if name not in stored)
 
     def changed_in_place(self, schedule: Schedule, *, tracked: bool) -> list[Any]:
         """Names of entries that are not as they were taken in, among the next few hundred.
@@ -146,10 +146,10 @@ class Roster:
         if self._scanned >= len(schedule):
             self._scanned = 0
         for key in islice(schedule, self._scanned, self._scanned + _SCANNED_AT_ONCE):
-            if (facts := self._known.get(key)) is None:
+            if self._known.get(key) is None:
                 continue
             entry = schedule[key]
-            if not _is_entry(entry) or not facts.same_as(self._facts(entry)):
+            if not _is_entry(entry) or not self._is_known(key, self._facts(entry)):
                 changed.append(key)
         self._scanned += _SCANNED_AT_ONCE
         return changed
@@ -163,7 +163,7 @@ class Roster:
 
     def _new_facts(self, key: Any, entry: ScheduleEntry, now: int) -> Facts | None:  # noqa: ANN401  # a name
         """The facts of an entry, if they are not the known ones."""
-        self.keys[name_of(key)] = key
+        self.keys.note(key)
         try:
             if not _has_bytes(name_of(key)):
                 raise ValueError("the name is no text that can be stored or sent")  # noqa: TRY301  # one place to contain
@@ -171,29 +171,16 @@ class Roster:
         except Exception as error:  # noqa: BLE001  # one bad entry must not stop the others
             self._put_aside(key, None, error, now)
             return None
+        return None if self._is_known(key, facts) else facts
+
+    def _is_known(self, key: Any, facts: Facts) -> bool:  # noqa: ANN401  # a name
         known = self._known.get(key)
-        return None if known is not None and known.same_as(facts) else facts
+        if isinstance(known, Facts):
+            return known.same_as(facts)
+        return known is facts.schedule and self._maker.makes(self._engine.job(name_of(key)), facts)
 
     def _facts(self, entry: ScheduleEntry) -> Facts:
         return facts_of(entry, polled=self._is_polled(entry))
-
-    def _anchors(self, schedule: Schedule, changed: Mapping[Any, Facts], now: int) -> dict[str, int]:
-        given: dict[str, int] = {}
-        proposed: dict[str, int] = {}
-        for key, facts in changed.items():
-            if facts.polled or period_of(facts.schedule) is None:
-                continue
-            entry = schedule[key]
-            try:
-                begun = starts_from(entry)
-                at = now if begun is None else to_instant(facts.schedule.maybe_make_aware(begun))
-            except Exception:  # noqa: BLE001, S112  # it is raised again, and contained, when the entry is taken in
-                continue
-            # What an entry object of a user's own says differs from one start to the next, as its last run does.
-            (given if has_fixed_start(entry) else proposed)[name_of(key)] = at
-        kept = self._store.anchors(proposed)
-        self._proposed |= kept
-        return given | kept
 
     def _take_in(  # noqa: PLR0913  # all that is known of one entry
         self,
@@ -216,13 +203,15 @@ class Roster:
         except Exception as error:  # noqa: BLE001  # as above
             self._put_aside(key, facts, error, now)
             return
-        self._known[key] = facts
+        self._known[key] = facts.schedule
         if before is not None:
             self.policies.remove(before)
         self.policies.add(job)
         self.forgotten.discard(name)
         self.quarantine.recovered([name])
-        self.unsaved[name] = state
+        if self._has_begun:
+            # The first term goes on from what the store has.
+            self.unsaved[name] = state
         if stored is not None:
             entry.last_run_at = to_datetime(state.watermark).astimezone(self._zone)
         self.polls.drop(name)
@@ -248,7 +237,7 @@ class Roster:
         self._remove(name)
         self.polls.drop(name)
         self.quarantine.drop(name)
-        self.keys.pop(name, None)
+        self.keys.drop(name)
         self.unsaved.pop(name, None)
         if _has_bytes(name):
             self.forgotten.add(name)
@@ -256,8 +245,8 @@ class Roster:
     def _remove(self, name: str) -> None:
         if name in self._engine.names:
             self.policies.remove(self._engine.job(name))
+            self.unsaved.leaves()
             self._engine.remove(name)
-        self._proposed.pop(name, None)
 
 
 def _first_state(entry: ScheduleEntry, trigger: Trigger) -> JobState | None:
@@ -266,11 +255,6 @@ def _first_state(entry: ScheduleEntry, trigger: Trigger) -> JobState | None:
     if begun is None or entry.schedule is None:
         return None
     return JobState(watermark=to_instant(entry.schedule.maybe_make_aware(begun)), trigger=trigger.describe())
-
-
-def name_of(key: Any) -> str:  # noqa: ANN401  # Celery takes anything as a name
-    """The name of the job of an entry: the entry's own, as text."""
-    return key if isinstance(key, str) else repr(key)
 
 
 def _has_bytes(name: str) -> bool:

@@ -1,0 +1,216 @@
+"""Which entries are which jobs, what is known of them, and what the store is still owed."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from celery.beat import ScheduleEntry
+from celery.schedules import schedule
+
+from packages.infra.beat.entries.configured_entries import LOOKS_EVERY_S, ConfiguredEntries
+from packages.infra.beat.entries.entry import BeatEntry, has_fixed_start, mark_copied
+from packages.infra.beat.entries.names import Keys
+from packages.infra.beat.entries.roster import Roster
+from packages.infra.beat.state_store import MemoryStateStore
+from packages.scheduling.engine import Engine
+from packages.scheduling.instants import HOUR_MS, MINUTE_MS, to_instant
+from packages.scheduling.state import JobState
+from tests.beat.stepped import NOON, Clock, make_app, recorder, run_until
+
+AT = to_instant(NOON)
+APP = make_app({})
+
+
+class World:
+    """A roster on its own. All is hourly and of one task; the period of `third` is no whole number of milliseconds."""
+
+    def __init__(self, *names: Any) -> None:  # noqa: ANN401  # Celery takes anything as a name
+        self.engine = Engine()
+        self.store = MemoryStateStore()
+        self.roster = Roster(APP, engine=self.engine, store=self.store, is_polled=lambda _: False)
+        self.schedule: dict[Any, ScheduleEntry] = {name: made(str(name)) for name in names}
+
+    def take_in(self, *, leads: bool) -> None:
+        self.roster.update(self.schedule, list(self.schedule), AT, leads=leads)
+
+    def owed(self) -> dict[str, JobState]:
+        """All that is not kept yet, taken out."""
+        owed = {}
+        while self.roster.unsaved:
+            name, state = self.roster.unsaved.popitem()
+            owed[name] = state
+        return owed
+
+    def grid(self, name: str) -> int | None:
+        """The first nominal behind noon."""
+        return self.engine.job(name).trigger.next_after(AT)
+
+
+def made(name: str, **more: Any) -> ScheduleEntry:  # noqa: ANN401  # of Celery
+    period = timedelta(hours=1) / 7 if name == "third" else timedelta(hours=1)
+    return BeatEntry(name=name, task="task", app=APP, **{"schedule": schedule(period), **more})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda entry: setattr(entry, "task", "other"),
+        lambda entry: setattr(entry, "schedule", schedule(timedelta(hours=1))),
+        lambda entry: entry.options.update(queue="other"),
+        lambda entry: entry.options.update(expires=5),
+    ],
+)
+def test_what_its_job_is_made_from_is_noticed_when_it_changes_in_place(change: Callable[[Any], None]) -> None:
+    world = World("one", "two")
+    world.take_in(leads=True)
+    assert world.roster.changed_in_place(world.schedule, tracked=True) == []
+    change(world.schedule["two"])
+    assert world.roster.changed_in_place(world.schedule, tracked=True) == ["two"]
+    world.roster.update(world.schedule, ["two"], AT, leads=True)
+    assert world.roster.changed_in_place(world.schedule, tracked=True) == []
+
+
+def test_an_entry_that_was_put_aside_is_noticed_when_it_changes_in_place() -> None:
+    world = World("one")
+    no_interval: Any = schedule(timedelta(days=1))
+    no_interval.run_every = None
+    world.schedule["one"].schedule = no_interval
+    world.take_in(leads=True)
+    assert list(world.roster.quarantine.listed) == ["one"]
+    assert world.roster.changed_in_place(world.schedule, tracked=True) == []
+    world.schedule["one"].task = "other"
+    assert world.roster.changed_in_place(world.schedule, tracked=True) == ["one"]
+
+
+@pytest.mark.parametrize("name", ["one", "third"])
+def test_an_anchor_that_the_store_has_lost_is_one_of_the_same_grid(name: str) -> None:
+    world = World(name)
+    world.take_in(leads=False)
+    grid = world.grid(name)
+    world.store.forget([name])
+    world.roster.go_on_from_store(world.schedule, AT + MINUTE_MS)
+    assert world.grid(name) == grid
+    again = World(name)
+    again.store.anchors(world.store.anchors({name: 1}))
+    again.roster.update(again.schedule, [name], AT + 2 * MINUTE_MS, leads=True)
+    assert again.grid(name) == grid
+
+
+@pytest.mark.parametrize("name", ["one", "third"])
+def test_the_grid_is_that_of_the_first_beat_to_name_it(name: str) -> None:
+    world = World(name)
+    world.take_in(leads=False)
+    world.store.forget([name])
+    world.store.anchors({name: AT + MINUTE_MS})
+    world.roster.go_on_from_store(world.schedule, AT)
+    assert world.grid(name) == AT + MINUTE_MS
+
+
+def test_an_entry_that_says_where_its_grid_begins_needs_no_anchor() -> None:
+    world = World()
+    world.schedule["one"] = made("one", last_run_at=NOON)
+    world.take_in(leads=False)
+    world.roster.go_on_from_store(world.schedule, AT + MINUTE_MS)
+    assert world.store.anchors({"one": 1}) == {"one": 1}
+
+
+def test_a_follower_owes_nothing_and_the_first_leader_every_state() -> None:
+    world = World("one", "two")
+    world.take_in(leads=False)
+    assert world.owed() == {}
+    world.roster.go_on_from_store(world.schedule, AT)
+    assert world.owed() == {name: world.engine.state(name) for name in ("one", "two")}
+    world.schedule["three"] = made("three")
+    world.roster.update(world.schedule, ["three"], AT, leads=False)
+    assert list(world.owed()) == ["three"]
+
+
+def test_what_is_taken_in_under_a_term_or_after_one_is_owed() -> None:
+    world = World("one")
+    world.take_in(leads=True)
+    assert list(world.owed()) == ["one"]
+    world.schedule["two"] = made("two")
+    world.roster.update(world.schedule, ["two"], AT, leads=False)
+    assert list(world.owed()) == ["two"]
+
+
+def test_what_the_store_has_is_not_owed() -> None:
+    world = World("one", "two")
+    world.take_in(leads=False)
+    world.store.save({"one": world.engine.state("one")})
+    world.roster.go_on_from_store(world.schedule, AT)
+    assert list(world.owed()) == ["two"]
+
+
+def test_what_a_store_has_lost_under_a_term_is_owed_again() -> None:
+    world = World("one", "two")
+    world.take_in(leads=True)
+    world.store.save(world.owed())
+    world.store.forget(["two"])
+    world.roster.keep_anew(world.schedule)
+    assert world.owed() == {"two": world.engine.state("two")}
+
+
+def test_a_whole_schedule_is_owed_as_it_is_when_it_is_kept() -> None:
+    world = World("one", "gone", "bad")
+    world.take_in(leads=False)
+    world.roster.go_on_from_store(world.schedule, AT)
+    bad = world.engine.state("bad")
+    world.engine.put_state("one", JobState(AT + HOUR_MS, world.engine.state("one").trigger), AT + HOUR_MS)
+    del world.schedule["gone"]
+    world.schedule["bad"].schedule = None
+    world.roster.update(world.schedule, ["gone", "bad"], AT, leads=True)
+    assert world.roster.forgotten == {"gone"}
+    assert world.owed() == {"one": world.engine.state("one"), "bad": bad}
+    assert world.engine.state("one").watermark == AT + HOUR_MS
+
+
+def test_a_name_that_is_no_text() -> None:
+    clock = Clock()
+    scheduler = recorder(make_app({7: {"task": "task", "schedule": timedelta(minutes=1)}}), clock)  # type: ignore[dict-item]  # that is the case
+    run_until(scheduler, clock, NOON + timedelta(minutes=2))
+    assert scheduler.names == ["7", "7"]
+    scheduler.close()
+
+
+def test_keys_by_name() -> None:
+    keys, schedule = Keys(), {"a": 1, 7: 2}
+    for key in schedule:
+        keys.note(key)
+    assert (keys["a"], keys["7"], keys.get("b")) == ("a", 7, "b")
+    assert [name in keys.names_in(schedule) for name in ("a", "7", 7)] == [True, True, False]
+    keys.note("7")
+    assert keys["7"] == "7"
+    keys.note(7)
+    keys.drop("7")
+    assert keys["7"] == "7"
+
+
+def test_a_copy_stays_a_copy() -> None:
+    entry = made("one", last_run_at=NOON)
+    assert has_fixed_start(entry)
+    assert has_fixed_start(next(entry))
+    mark_copied(entry, made("one"))
+    assert not has_fixed_start(entry)
+    assert not has_fixed_start(next(entry))
+    assert next(entry) == entry
+
+
+@pytest.mark.parametrize("count", [1, 6_000])
+def test_what_changed_in_the_configuration_is_told_once(count: int) -> None:
+    app = make_app({f"entry-{n}": {"task": "task"} for n in range(count)})
+    configured = ConfiguredEntries(app, now_s=0)
+    assert configured.changes(LOOKS_EVERY_S / 2) is None
+    assert not configured.changes(0, at_once=True)
+    app.conf.beat_schedule["entry-0"] = {"task": "other"}
+    change = configured.changes(0, at_once=True)
+    assert change is not None
+    assert (change.changed, change.gone) == ({"entry-0": {"task": "other"}}, frozenset())
+    assert not configured.changes(0, at_once=True)
+    del app.conf.beat_schedule["entry-0"]
+    app.conf.beat_schedule["new"] = {"task": "task"}
+    change = configured.changes(0, at_once=True)
+    assert change is not None
+    assert (change.changed, change.gone) == ({"new": {"task": "task"}}, frozenset({"entry-0"}))
+    assert not configured.changes(0, at_once=True)
