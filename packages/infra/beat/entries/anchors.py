@@ -8,7 +8,7 @@ from typing import Any
 
 from celery.beat import ScheduleEntry
 
-from packages.infra.beat.entries.celery_triggers import Interval, anchor_of, is_on_grid, period_of
+from packages.infra.beat.entries.celery_triggers import anchor_of, is_on_grid, period_of
 from packages.infra.beat.entries.entry import has_fixed_start, starts_from
 from packages.infra.beat.entries.jobs_of_entries import Facts
 from packages.infra.beat.entries.names import in_parts, name_of
@@ -48,20 +48,23 @@ class Anchors:
         """
         moved: list[Any] = []
         for part in in_parts(known):
-            triggers = {key: trigger for key in part if (trigger := self._trigger(key, schedule, known)) is not None}
-            kept = self._store.anchors({name_of(key): anchor_of(trigger) for key, trigger in triggers.items()})
-            moved += [key for key, trigger in triggers.items() if not is_on_grid(trigger, kept[name_of(key)])]
+            proposed = {name_of(key): at for key in part if (at := self._anchor(key, schedule, known)) is not None}
+            kept = self._store.anchors(proposed)
+            moved += [
+                key
+                for key in part
+                if (name := name_of(key)) in kept and not is_on_grid(self._engine.job(name).trigger, kept[name])
+            ]
         return moved
 
-    def _trigger(
+    def _anchor(
         self,
         key: Any,  # noqa: ANN401  # a name
         schedule: Mapping[Any, ScheduleEntry],
         known: Mapping[Any, object],
-    ) -> Interval | None:
-        """The trigger of an interval job whose entry does not say where its grid begins."""
+    ) -> int | None:
+        """Where the grid of an interval job is now whose entry does not say where it begins."""
         name, entry = name_of(key), schedule.get(key)
         if period_of(known[key]) is None or entry is None or has_fixed_start(entry) or name not in self._engine.names:
             return None
-        trigger = self._engine.job(name).trigger
-        return trigger if isinstance(trigger, Interval) else None
+        return anchor_of(self._engine.job(name).trigger)

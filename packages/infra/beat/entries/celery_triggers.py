@@ -28,9 +28,6 @@ from packages.scheduling.triggers.cron import CronTrigger
 from packages.scheduling.triggers.cron_days import DayRule
 from packages.scheduling.triggers.interval import IntervalTrigger
 
-# What becomes of Celery's intervals.
-Interval = IntervalTrigger | MicrosecondInterval
-
 # As they were when this was imported: what has been put in their place since wants to be called.
 _ENTRY_IS_DUE: Final = ScheduleEntry.is_due
 _NOW: Final = BaseSchedule.now
@@ -86,16 +83,21 @@ def trigger_of(when: BaseSchedule, app: Celery, *, anchor: int) -> Trigger:
     return EstimatedTrigger.of(when, app, settles_ms=_SOLAR_SETTLES_MS if isinstance(when, solar) else 0)
 
 
-def anchor_of(trigger: Interval) -> int:
-    """An instant of the grid, as `trigger_of` takes it."""
-    return trigger.phase_ms if isinstance(trigger, IntervalTrigger) else trigger.anchor
+def anchor_of(trigger: Trigger) -> int | None:
+    """An instant of the grid of one of Celery's intervals, as `trigger_of` takes it; None of any other trigger."""
+    if isinstance(trigger, IntervalTrigger):
+        return trigger.phase_ms
+    # Imported here: few schedules have any.
+    from packages.infra.beat.entries.microsecond_interval import MicrosecondInterval
+
+    return trigger.anchor if isinstance(trigger, MicrosecondInterval) else None
 
 
-def is_on_grid(trigger: Interval, anchor: int) -> bool:
+def is_on_grid(trigger: Trigger, anchor: int) -> bool:
     """Whether `trigger_of` makes the same trigger of this anchor."""
     if isinstance(trigger, IntervalTrigger):
         return anchor % trigger.period_ms == trigger.phase_ms
-    return anchor == trigger.anchor
+    return anchor == anchor_of(trigger)
 
 
 def zone_name(zone: tzinfo) -> str | None:

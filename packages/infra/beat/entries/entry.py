@@ -82,10 +82,11 @@ class BeatEntry(ScheduleEntry):
     __next__ = next = _next_instance
 
 
-def options_of(entry: ScheduleEntry) -> Mapping[str, Any]:
-    """The options of an entry, to read only: one that has none gets no dictionary for it."""
-    given: Any = entry._options if isinstance(entry, BeatEntry) else entry.options  # noqa: SLF001  # of this module
-    return given or _NOTHING
+def options_and_kwargs(entry: ScheduleEntry) -> tuple[Any, Any]:
+    """Both of an entry, to read only, None for what is empty: one that has none gets no dictionaries for it."""
+    if isinstance(entry, BeatEntry):
+        return entry._options or None, entry._kwargs or None  # noqa: SLF001  # of this module
+    return entry.options or None, entry.kwargs or None
 
 
 def starts_from(entry: ScheduleEntry) -> datetime | None:

@@ -11,7 +11,7 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import BaseSchedule, crontab
 
-from packages.infra.beat.entries.entry import options_of
+from packages.infra.beat.entries.entry import options_and_kwargs
 from packages.infra.beat.entries.job_schedule import JobSchedule
 from packages.infra.beat.entries.polled import PolledTrigger
 from packages.scheduling.instants import DAY_MS, SECOND_MS
@@ -54,7 +54,7 @@ def facts_of(entry: ScheduleEntry, *, polled: bool) -> Facts:
     """
     if entry.schedule is None:
         raise ValueError("the entry has no schedule")
-    options = options_of(entry)
+    options: dict[str, Any] = options_and_kwargs(entry)[0] or {}
     queue = options.get("queue")
     expires_s = options.get("expires")
     return Facts(

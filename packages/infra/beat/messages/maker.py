@@ -16,6 +16,7 @@ from celery import signals
 from celery.beat import ScheduleEntry
 
 from packages.infra.beat.celery_host import CeleryHost
+from packages.infra.beat.entries.entry import options_and_kwargs
 from packages.infra.beat.messages.argument_texts import ArgumentTexts, Limits, argument_texts
 from packages.infra.beat.messages.counted_times import PastExpiryError
 from packages.infra.beat.messages.full_path import SENT_AFTER, Asked, built_by_celery
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 _LOOKS_EVERY_MS: Final = SECOND_MS
 # About 700 bytes each.
 _LEAST_JOBS: Final = 100_000
-_NO_KWARGS: Final[dict[str, Any]] = {}
 # Makes a named tuple at half the cost.
 _new: Final = tuple.__new__
 _BEFORE: Final = signals.before_task_publish
@@ -111,7 +111,7 @@ class Messages:
             if arguments is None or task_name is None:
                 return
             task = self._tasks.get(task_name)
-            shape = self._shapes.known(task_name, task, entry.options, now)
+            shape = self._shapes.known(task_name, task, options_and_kwargs(entry)[0], now)
             if shape is None:
                 # Out of a message that is not sent.
                 decision = Decision(name, now, now, SCHEDULE, now, Verdict.FIRE, Reason.ON_TIME)
@@ -128,12 +128,13 @@ class Messages:
     def _fits(self, job: _Job, entry: ScheduleEntry, published_at: int) -> bool:
         """Whether nothing changed since, be it by an edit in place."""
         shape = job.shape
+        options, kwargs = options_and_kwargs(entry)
         return (
             published_at < shape.until
             and entry.task == shape.name
-            and entry.options == shape.options
+            and options == shape.options
             and entry.args == job.args
-            and entry.kwargs == job.kwargs
+            and kwargs == job.kwargs
             and type(entry) in PLAIN_ENTRIES
             and self._tasks.get(shape.name) is shape.task
         )
@@ -145,7 +146,7 @@ class Messages:
         if arguments is None or task_name is None:
             return built_by_celery(self._host, asked)
         task = self._tasks.get(task_name)
-        shape = self._shapes.known(task_name, task, entry.options, published_at)
+        shape = self._shapes.known(task_name, task, options_and_kwargs(entry)[0], published_at)
         is_known = shape is not None
         if shape is None:
             found = self._shapes.learnt(task_name, task, asked, arguments)
@@ -163,7 +164,7 @@ class Messages:
     def _plain_arguments(self, entry: ScheduleEntry) -> ArgumentTexts | None:
         if self._conditions is None or type(entry) not in PLAIN_ENTRIES:
             return None
-        return argument_texts(entry.args, entry.kwargs, self._limits)
+        return argument_texts(entry.args, options_and_kwargs(entry)[1], self._limits)
 
     def _look(self, published_at: int) -> None:
         """See whether what all templates hang on is as it was."""
@@ -183,14 +184,13 @@ def _job_of(name: str, entry: ScheduleEntry, shape: Shape, arguments: ArgumentTe
     Raises:
         TypeError: its task does not take its arguments.
     """
-    template, args, kwargs = shape.template, entry.args, entry.kwargs
+    template, args, (_, kwargs) = shape.template, entry.args, options_and_kwargs(entry)
     if template is None:
         return None
     if shape.task is not None:
         check_arguments(shape.task, args, kwargs)
     head = template.job_text(name, arguments)
-    kept = _copied(args), _copied(kwargs) if kwargs else _NO_KWARGS
-    return _new(_Job, (shape, template, template.is_for_one_list, head, *kept))
+    return _new(_Job, (shape, template, template.is_for_one_list, head, _copied(args), _copied(kwargs)))
 
 
 def _copied(value: Any) -> Any:  # noqa: ANN401  # plain arguments

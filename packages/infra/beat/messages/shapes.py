@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from packages.infra.beat.celery_host import CeleryHost
+from packages.infra.beat.entries.entry import options_and_kwargs
 from packages.infra.beat.messages.argument_texts import ArgumentTexts
 from packages.infra.beat.messages.counted_times import CountedTimes, PastExpiryError
 from packages.infra.beat.messages.full_path import Asked, built_by_celery
@@ -26,8 +27,8 @@ _LEAST: Final = 5_000
 class Shape:
     """A task by its name, as it is registered (None if it is not), with options, up to the instant `until`.
 
-    `options` are a copy. Without a template Celery builds the messages. `is_told_by_equality`: options that are equal
-    have the same shape, which those with a 1 and with a True may not.
+    `options` are a copy, None for none. Without a template Celery builds the messages. `is_told_by_equality`: options
+    that are equal have the same shape, which those with a 1 and with a True may not.
     """
 
     name: str
@@ -71,7 +72,7 @@ class Shapes:
         Raises:
             Exception: Celery cannot build the message.
         """
-        options: Any = asked.entry.options
+        options, _ = options_and_kwargs(asked.entry)
         message: Message | None = None
         template: Template | None = None
         times = self._times(task, options)
@@ -97,7 +98,7 @@ class Shapes:
         return counted_times_of(options or {}, task, self._host.app.timezone)
 
     def _cut(self, message: Message, asked: Asked, arguments: ArgumentTexts, times: CountedTimes) -> Template | None:
-        own_id = (asked.entry.options or {}).get("task_id") or None
+        own_id = (options_and_kwargs(asked.entry)[0] or {}).get("task_id") or None
         try:
             return cut(message, asked, arguments, times=times, own_id=own_id, texts=self._texts)
         except PastExpiryError:
@@ -110,7 +111,7 @@ def _key(name: str, options: Any) -> tuple[str, str]:  # noqa: ANN401  # whateve
 
 
 def _are_told_by_equality(options: Any) -> bool:  # noqa: ANN401  # plain options
-    return options is not None and all(
+    return not options or all(
         type(value) is str or (name in {"countdown", "expires"} and type(value) in {int, float})
         for name, value in options.items()
     )
