@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
-from kombu import Connection
+from kombu import Connection, Producer
 from kombu.exceptions import OperationalError
 from kombu.utils.objects import cached_property
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from packages.infra.beat.declaring_producer import DeclaringProducer
 from packages.infra.beat.entries.celery_triggers import is_polled
 from packages.infra.beat.entries.entry import BeatEntry, mark_copied
 from packages.infra.beat.entries.schedule_map import ScheduleMap
@@ -133,6 +134,12 @@ class CeleryHost(Scheduler):
     def monotonic_s(self) -> float:
         """See `Host`."""
         return self.monotonic()
+
+    @cached_property
+    def producer(self) -> Producer:
+        """What publishes in Celery's way; see Celery."""
+        kind = DeclaringProducer if self.Producer is Producer else self.Producer  # type: ignore[attr-defined]  # celery-types lacks it
+        return kind(self._ensure_connected(), auto_declare=False)
 
     @cached_property
     def connection(self) -> Connection:

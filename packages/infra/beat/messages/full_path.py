@@ -53,8 +53,13 @@ def built_by_celery(host: CeleryHost, asked: Asked) -> Message:
 
 def _built(host: CeleryHost, asked: Asked) -> Message:
     given: Any = stamped(asked.entry, asked.decision, to_datetime(asked.published_at), term=asked.term)
-    with captured(host.producer) as capture, held(SENT_AFTER, lambda: bool(capture.pushes)) as calls:
-        error = host.publish(given)
+    calls: Sequence[HeldCall] = ()
+    with captured(host.producer) as capture:
+        if any(signal.receivers for signal in SENT_AFTER):
+            with held(SENT_AFTER, lambda: bool(capture.pushes)) as calls:
+                error = host.publish(given)
+        else:
+            error = host.publish(given)
     if error is not None:
         raise error
     accepted = partial(_make, tuple(calls)) if calls else None

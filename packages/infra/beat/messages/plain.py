@@ -158,7 +158,7 @@ def _is_plain_scheduler(host: CeleryHost) -> bool:
         and _is(host.apply_async, scheduler.apply_async)
         and _is(host.send_task, scheduler.send_task)
         and unchecked.Producer is Producer
-        and getattr(type(host), "producer", None) is scheduler.producer
+        and getattr(type(host), "producer", None) is CeleryHost.producer
     )
 
 
