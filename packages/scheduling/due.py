@@ -12,9 +12,10 @@ from typing import Final, NamedTuple
 from packages.scheduling.candidate import ON_TIME_MS, Candidate, decided_at
 from packages.scheduling.decision import BACKFILL, SCHEDULE, Decision, Reason, Verdict
 from packages.scheduling.model import Job
-from packages.scheduling.planned import Upcoming, planned_of
+from packages.scheduling.planned import planned_of
 from packages.scheduling.policies import CatchUp, CatchUpMode
 from packages.scheduling.sessions import SessionTable
+from packages.scheduling.slot import Slot
 from packages.scheduling.state import Backfill, JobState, OpenFire
 from packages.scheduling.triggers.base import Trigger
 
@@ -22,7 +23,7 @@ from packages.scheduling.triggers.base import Trigger
 SKIP_GRACE_MS: Final = 5_000
 # So many nominals are looked at one by one; more than that are counted in arrays.
 _A_FEW: Final = 16
-# Makes a named tuple at half the cost; two are made for every fire.
+# Makes a named tuple at half the cost; one is made for every fire.
 _new: Final = tuple.__new__
 # A count of missed nominals ends here, so that a year of milliseconds cannot hold up the loop.
 MOST_COUNTED: Final = 1_000_000
@@ -41,12 +42,12 @@ class Due(NamedTuple):
     upcoming: int | None
 
 
-def due_alone(job: Job, state: JobState, now: int, fire: Upcoming) -> Due | None:
-    """`due_of` in the ordinary case, in a fraction of its time; None in any other: nothing but `fire` is due, on time.
+def due_alone(slot: Slot, now: int) -> tuple[Candidate, int | None] | None:
+    """`due_of` in the ordinary case, in a fraction of its time: one fire alone is due, and on time. None in any other.
 
-    `fire` is what comes behind the watermark. It names the one behind it itself, if that is known.
+    Returns the fire and the nominal behind it; the job is settled to the fire's nominal then.
     """
-    nominal, planned, following = fire
+    job, state, nominal, planned, following = slot.job, slot.state, slot.nominal, slot.planned, slot.following
     if not planned <= now <= planned + ON_TIME_MS or state.open or state.backfills:
         return None
     if following is None:
@@ -54,8 +55,7 @@ def due_alone(job: Job, state: JobState, now: int, fire: Upcoming) -> Due | None
     if following is not None and following <= now:
         return None
     origin = state.origin if state.clock else SCHEDULE
-    candidate = _new(Candidate, (job, nominal, planned, origin, planned, None, 0, False, None, 0))
-    return _new(Due, ((candidate,), (), state.settled_to(nominal), following))
+    return _new(Candidate, (job, nominal, planned, origin, planned, None, 0, False, None, 0)), following
 
 
 def due_of(job: Job, state: JobState, now: int, markets: Mapping[str, SessionTable]) -> Due:

@@ -8,7 +8,6 @@ go on. Not safe for several threads.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from packages.scheduling.candidate import Candidate
@@ -24,32 +23,10 @@ from packages.scheduling.sessions import SessionTable
 from packages.scheduling.slot import Slot
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState
+from packages.scheduling.tick import Failure, Tick
 from packages.scheduling.wake_index import WakeIndex
 
 QUARANTINE_MS: Final = MINUTE_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A job that raised, and was put aside until `until`."""
-
-    job: str
-    error: Exception
-    until: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """What one tick came to. `states`: of every job that was looked at, as when all fires are published.
-
-    `more`: others are due that this tick had no room for.
-    """
-
-    fires: tuple[Fire, ...] = ()
-    decisions: tuple[Decision, ...] = ()
-    states: Mapping[str, JobState] = field(default_factory=dict)
-    failures: tuple[Failure, ...] = ()
-    more: bool = False
 
 
 class Engine:
@@ -147,26 +124,33 @@ class Engine:
         looked_at: list[Slot] = []
         upcoming: list[int | None] = []
         failures: list[Failure] = []
+        # Many jobs are in one state, and settled to one nominal: they go on with one, too.
+        before: JobState | None = None
+        settled, settled_to = JobState(now), now
         for slot in self._index.take(now, limit):
             job, state = slot.job, slot.state
             try:
-                due = due_alone(job, state, now, slot.upcoming) or due_of(job, state, now, self._markets)
+                alone = due_alone(slot, now)
+                due = due_of(job, state, now, self._markets) if alone is None else None
             except Exception as error:  # noqa: BLE001  # the loop boundary: one job must not stop the others
                 failures.append(self._put_aside(slot, error, now))
                 continue
-            candidates += due.candidates
-            missed += due.missed
-            states[job.name] = due.state
             looked_at.append(slot)
-            upcoming.append(due.upcoming)
+            if alone is not None:
+                candidates.append(alone[0])
+                upcoming.append(alone[1])
+                if state is not before or slot.nominal != settled_to:
+                    before, settled, settled_to = state, state.settled_to(slot.nominal), slot.nominal
+                states[job.name] = settled
+            elif due is not None:
+                candidates += due.candidates
+                upcoming.append(due.upcoming)
+                missed += due.missed
+                states[job.name] = due.state
         plan, states = self._plan(states, snapshot, candidates, failures, now)
         for failure in failures:
             states.pop(failure.job, None)
-        for slot, nominal in zip(looked_at, upcoming, strict=True):
-            after = states.get(slot.job.name)
-            if after is not None:
-                self._keep(slot, after)
-                self._look_from(slot, nominal)
+        self._go_on(looked_at, upcoming, states)
         wake = self.next_wake()
         return Tick(
             fires=plan.fires,
@@ -258,6 +242,16 @@ class Engine:
                 else:
                     sound += own
             return plan_tick(states, snapshot, sound)
+
+    def _go_on(self, slots: Sequence[Slot], upcoming: Sequence[int | None], states: Mapping[str, JobState]) -> None:
+        """Keep the states of those that have one, and index them anew; `upcoming` is behind the watermark of each."""
+        for slot, nominal in zip(slots, upcoming, strict=True):
+            after = states.get(slot.job.name)
+            if after is not None:
+                slot.state = after
+                if after.open or self._waiting:
+                    self._keep(slot, after)
+                self._look_from(slot, nominal)
 
     def _put_aside(self, slot: Slot, error: Exception, now: int) -> Failure:
         self._index.put(slot, now + QUARANTINE_MS)

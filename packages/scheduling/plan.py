@@ -65,6 +65,7 @@ def plan_tick(
     ahead: dict[str, int] = {}
     decisions: list[Decision] = []
     fires: list[Fire] = []
+    uncounted = counted = JobState(0)
     for candidate in sorted(set_aside(candidates, states), key=_in_order):
         job = candidate.job
         name = job.name
@@ -78,7 +79,10 @@ def plan_tick(
         if verdict is _FIRE:
             fires.append(_new(Fire, (job, decision, candidate.attempts, candidate.since, candidate.forced)))
             ahead[name] = before + 1
-            job_state = job_state.with_a_fire()
+            # Many jobs are in one state: they go on with one, too.
+            if job_state is not uncounted:
+                uncounted, counted = job_state, job_state.with_a_fire()
+            job_state = counted
         elif verdict is _DEFER:
             waits_since = candidate.planned if candidate.since is None else candidate.since
             since = min((waits_since, *(fire.since for fire in ended)))

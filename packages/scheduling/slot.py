@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from packages.scheduling.instants import NEVER_ENDS
 from packages.scheduling.model import Job
-from packages.scheduling.planned import Markets, Upcoming, upcoming_of
+from packages.scheduling.planned import Markets, upcoming_of
 from packages.scheduling.state import JobState
 
 
@@ -30,11 +30,6 @@ class Slot:
     following: int | None = None
     # The index's own.
     wake: int | None = None
-
-    @property
-    def upcoming(self) -> Upcoming:
-        """What comes behind the watermark."""
-        return self.nominal, self.planned, self.following
 
     def look_ahead(self, markets: Markets) -> int | None:
         """Find out what comes next; returns when to look at it."""

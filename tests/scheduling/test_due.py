@@ -9,6 +9,7 @@ from packages.scheduling.due import MOST_COUNTED, Due, due_alone, due_of
 from packages.scheduling.jitter import offset_ms
 from packages.scheduling.planned import upcoming_of
 from packages.scheduling.policies import CatchUp, CatchUpMode, Policies
+from packages.scheduling.slot import Slot
 from packages.scheduling.state import Backfill, JobState, OpenFire
 from packages.scheduling.triggers.base import Trigger
 from tests.scheduling.generated import instants, policies, triggers
@@ -207,16 +208,17 @@ def test_the_short_way_says_the_same_as_the_long_one_or_nothing(
         return
     upcoming = upcoming_of(job, nominal, {})
     now = upcoming[1] + late_ms
-    found = due_alone(job, state, now, upcoming)
+    alone = due_alone(Slot(job, state, *upcoming), now)
+    found = None if alone is None else Due((alone[0],), (), state.settled_to(alone[0].nominal), alone[1])
     assert found in (None, due_of(job, state, now, {}))
     following = trigger.next_after(nominal)
-    alone = waiting == ((), ()) and (following is None or following > now)
-    assert (found is not None) == (alone and 0 <= late_ms <= 1_000)
+    is_alone = waiting == ((), ()) and (following is None or following > now)
+    assert (found is not None) == (is_alone and 0 <= late_ms <= 1_000)
 
 
 def test_the_short_way_leaves_several_to_the_long_one() -> None:
     job = a_job(every=500)
     state = JobState(MIDNIGHT)
-    assert due_alone(job, state, MIDNIGHT + 999, (MIDNIGHT + 500, MIDNIGHT + 500, None)) is not None
-    assert due_alone(job, state, MIDNIGHT + 1_000, (MIDNIGHT + 500, MIDNIGHT + 500, None)) is None
+    assert due_alone(Slot(job, state, MIDNIGHT + 500, MIDNIGHT + 500), MIDNIGHT + 999) is not None
+    assert due_alone(Slot(job, state, MIDNIGHT + 500, MIDNIGHT + 500), MIDNIGHT + 1_000) is None
     assert len(due_of(job, state, MIDNIGHT + 1_000, {}).candidates) == 2

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from packages.scheduling.decision import Reason, Verdict
-from packages.scheduling.engine import QUARANTINE_MS, Engine, Tick
+from packages.scheduling.engine import QUARANTINE_MS, Engine
 from packages.scheduling.policies import CatchUp, CatchUpMode, OverlapMode, Policies, TradingHours, Windows, WindowSpan
 from packages.scheduling.requests import BackfillRequest, RequestError, TriggerRequest
 from packages.scheduling.snapshot import Reading, Run, Snapshot
 from packages.scheduling.state import JobState
+from packages.scheduling.tick import Tick
 from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.scheduling.jobs import MIDNIGHT, MINUTE, BrokenTrigger, a_job
 from tests.scheduling.markets import a_table

@@ -22,10 +22,11 @@ from packages.infra.beat.readings import Request
 from packages.infra.beat.wiring import Opened
 from packages.infra.ledger.records import tick_text
 from packages.scheduling.decision import Decision, Reason, Verdict
-from packages.scheduling.engine import Engine, Tick
+from packages.scheduling.engine import Engine
 from packages.scheduling.instants import to_instant
 from packages.scheduling.plan import Fire
 from packages.scheduling.snapshot import Snapshot
+from packages.scheduling.tick import Tick
 
 if TYPE_CHECKING:
     from packages.scheduling.state import JobState
