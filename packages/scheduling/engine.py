@@ -8,10 +8,9 @@ go on. Not safe for several threads.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from packages.scheduling.candidate import Candidate
-from packages.scheduling.decision import Decision
 from packages.scheduling.due import due_alone, due_of
 from packages.scheduling.instants import MINUTE_MS
 from packages.scheduling.model import Job
@@ -25,6 +24,9 @@ from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState
 from packages.scheduling.tick import Failure, Tick
 from packages.scheduling.wake_index import WakeIndex
+
+if TYPE_CHECKING:
+    from packages.scheduling.decision import Decision
 
 QUARANTINE_MS: Final = MINUTE_MS
 
