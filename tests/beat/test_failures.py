@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from packages.infra.beat.celery_host import CeleryHost
 from packages.infra.beat.entries.job_schedule import JobSchedule
 from packages.infra.beat.messages.fire_ids import task_id_of
-from packages.infra.beat.publisher import Commit, Committed, Publisher
+from packages.infra.beat.publisher import Accepted, Commit, Committed, Publisher, nobody
 from packages.infra.beat.readings import NoReadings
 from packages.infra.beat.state_store import MemoryStateStore
 from packages.infra.beat.wiring import Opened, opened_with
@@ -329,10 +329,10 @@ class Faulty:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever a publisher has
         return getattr(self._publisher, name)
 
-    def commit(self, commit: Commit) -> Committed:
+    def commit(self, commit: Commit, accepted: Accepted = nobody) -> Committed:
         if self.is_broken:
             raise LookupError("a fault")
-        return self._publisher.commit(commit)
+        return self._publisher.commit(commit, accepted)
 
 
 def test_a_fault_of_the_publisher_loses_no_fire(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from packages.infra.beat.accepted_fires import AcceptedFires
 from packages.infra.beat.commit_counts import CommitCounts
 from packages.infra.beat.decision_log import DeferFilter, Outcome, say
-from packages.infra.beat.entries.entry import BeatEntry
 from packages.infra.beat.entries.roster import Roster
 from packages.infra.beat.host import Host
 from packages.infra.beat.publisher import Commit, Committed, Fate, FireOut, Settled
@@ -42,6 +42,7 @@ _NO_TICK: Final = Tick()
 _new: Final = tuple.__new__
 _ACCEPTED: Final = Fate.ACCEPTED
 _CLAIMED: Final = Fate.CLAIMED
+_KNOWN: Final = Settled(Fate.ACCEPTED)
 
 
 class Committing:
@@ -101,17 +102,22 @@ class Committing:
             states=states,
             forgotten=forgotten,
         )
+        accepted = AcceptedFires(self._host, roster, fires)
         begun_s = self._host.monotonic_s()
         try:
-            done = self._opened.publisher.commit(commit)
+            done = self._opened.publisher.commit(commit, accepted.note)
         except Exception as error:
             # A fault of ours, which is not foreseen: a fire is not lost to it, and what hangs in the air is dropped.
             log.exception("commit_failed")
             self._opened.publisher.close()
-            done = Committed([Settled(Fate.FAILED, error)] * len(fires), (), is_recorded=False, error=error)
-        self._counts.committed(commit, fresh, done, seconds=self._host.monotonic_s() - begun_s)
+            failed = Settled(Fate.FAILED, error)
+            settled = [_KNOWN if number in accepted else failed for number in range(len(fires))]
+            done = Committed(settled, (), is_recorded=False, error=error)
+        accepted.finish(done.settled)
+        self._counts.committed(accepted, done.settled, fresh, seconds=self._host.monotonic_s() - begun_s)
         self._keep(commit, done)
-        self._settle(commit, done)
+        if len(accepted) < len(fires):
+            self._settle(commit, done, accepted)
         return done.error
 
     def _states(self, tick: Tick) -> "Mapping[str, JobState]":
@@ -169,34 +175,15 @@ class Committing:
             self._opened.readings.acknowledge(tuple(self._taken_over.values()))
             self._taken_over = {}
 
-    def _settle(self, commit: Commit, done: Committed) -> None:
-        now = self._host.utc_now()
-        ran_at = now.astimezone(self._host.app.timezone)
-        tells = log.isEnabledFor(logging.INFO)
-        in_place = self._host.counts_in_place
-        outcomes: list[Outcome] = []
-        polls, advance, keys = self._roster.polls, self._host.advance, self._roster.keys
-        for (fire, entry), (fate, error, at) in zip(commit.fires, done.settled, strict=True):
-            decision = fire.decision
-            if fate is not _ACCEPTED:
-                if fate is not _CLAIMED:
-                    self._not_published(fire, fate, error, to_instant(now), is_alone=done.error is None)
-                    continue
-                log.info("claimed_before", extra={"job": decision.job, "origin": decision.origin})
-            elif tells:
-                outcomes.append(Outcome(decision, at))
-            if decision.cancels:
-                self._host.revoke(decision.cancels)
-            if polls and decision.job in polls:
-                continue
-            # Unless somebody gave the entry's schedule a clock of its own.
-            if in_place and type(entry) is BeatEntry and getattr(entry.schedule, "nowfun", None) is None:
-                # As Celery's next instance of it, without making one.
-                entry.last_run_at = ran_at
-                entry.total_run_count += 1
-            else:
-                advance(keys[decision.job])
-        say(outcomes)
+    def _settle(self, commit: Commit, done: Committed, accepted: AcceptedFires) -> None:
+        """See to the fires that were not published now."""
+        now = to_instant(self._host.utc_now())
+        for out, (fate, error, _) in zip(commit.fires, done.settled, strict=True):
+            if fate is _CLAIMED:
+                log.info("claimed_before", extra={"job": out.fire.job.name, "origin": out.fire.decision.origin})
+                accepted.ran(out)
+            elif fate is not _ACCEPTED:
+                self._not_published(out.fire, fate, error, now, is_alone=done.error is None)
 
     def _put_off(self, tick: Tick, now: int, error: BaseException) -> None:
         """Owe all of a tick: the schedule is a mapping of somebody's own that raised, and no fire is lost to it."""

@@ -4,7 +4,7 @@ A publisher never decides what is published. `publishers.redis_publisher` commit
 ledger; `publishers.kombu_publisher` works on every other broker.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -74,6 +74,14 @@ class Committed(NamedTuple):
     error: BaseException | None = None
 
 
+# Is told the numbers of some fires, and the instant at which they were published: each fire once at most.
+Accepted = Callable[[Sequence[int], int], None]
+
+
+def nobody(_: Sequence[int], __: int) -> None:
+    """Nobody wants to hear of a fire before the commit is over."""
+
+
 class Publisher(Protocol):
     """See the module. For one thread."""
 
@@ -82,8 +90,11 @@ class Publisher(Protocol):
         """How many fires are well committed at once, as long as nothing is known of the broker."""
         ...
 
-    def commit(self, commit: Commit) -> Committed:
-        """Publish and keep. Never raises because of a server: that is an `error`. Repeating it does no harm."""
+    def commit(self, commit: Commit, accepted: Accepted = nobody) -> Committed:
+        """Publish and keep. Never raises because of a server: that is an `error`. Repeating it does no harm.
+
+        `accepted` may be called meanwhile, with fires that are known to be accepted.
+        """
         ...
 
     def unfinished(self, term: int) -> Sequence[tuple[str, int, int, str]]:

@@ -28,7 +28,7 @@ from kombu.exceptions import OperationalError
 from packages.infra.beat.lease import Lease
 from packages.infra.beat.messages.fire_ids import claim_of
 from packages.infra.beat.messages.publishing import stamped
-from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
+from packages.infra.beat.publisher import Accepted, Commit, Committed, Fate, Settled, nobody
 from packages.infra.beat.publishers.claims import Claim, ClaimStore, Found, Settlement, TermOverError
 from packages.infra.beat.publishers.commit_round import Round
 from packages.infra.beat.state_store import StoreAwayError
@@ -97,8 +97,8 @@ class KombuPublisher:
         """See `Publisher`: each message may take a round trip."""
         return _FIRST_BATCH
 
-    def commit(self, commit: Commit) -> Committed:
-        """See `Publisher`."""
+    def commit(self, commit: Commit, accepted: Accepted = nobody) -> Committed:  # noqa: ARG002  # of the protocol
+        """See `Publisher`; what is accepted is told at the end."""
         self._term = commit.term
         round_ = Round(commit)
         if self._away is not None and not commit.fires and not self._host.reconnect(_NOT_TRIED):

@@ -15,7 +15,7 @@ from packages.infra.beat.foreign_keys import set_key_aside
 from packages.infra.beat.lease import Lease
 from packages.infra.beat.messages.fire_ids import claim_of, of_job
 from packages.infra.beat.messages.message import MakerAwayError, MessageMaker
-from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
+from packages.infra.beat.publisher import Accepted, Commit, Committed, Fate, Settled, nobody
 from packages.infra.beat.publishers.commit_calls import CommitCalls
 from packages.infra.beat.publishers.commit_script import (
     COMMIT,
@@ -78,10 +78,10 @@ class RedisPublisher:
         """See `Publisher`."""
         return _FIRST_BATCH
 
-    def commit(self, commit: Commit) -> Committed:
+    def commit(self, commit: Commit, accepted: Accepted = nobody) -> Committed:
         """See `Publisher`."""
         begun_s = self._monotonic()
-        round_ = Round(commit)
+        round_ = Round(commit, accepted)
         if self._wire.unanswered:
             # Of a commit that was broken off by what is no error, a signal say: its answers are not ours.
             self._wire.reset()
@@ -190,12 +190,13 @@ class RedisPublisher:
 
     def _accepted(self, sent: Sent, letters: bytes, round_: Round) -> None:
         accepted = Settled(Fate.ACCEPTED, at=sent.at)
-        settled = round_.settled
+        settled, new = round_.settled, []
         for number, letter in zip(sent.call.in_order(), letters, strict=True):
-            if is_new(letter):
+            if is_new(letter) or (is_claimed(letter) and self._was_ours(round_.commit, number)):
                 settled[number] = accepted
+                new.append(number)
             elif is_claimed(letter):
-                settled[number] = accepted if self._was_ours(round_.commit, number) else _CLAIMED
+                settled[number] = _CLAIMED
             else:
                 fire = round_.commit.fires[number].fire
                 round_.spoiled.add(fire.job.name)
@@ -207,6 +208,7 @@ class RedisPublisher:
                 except Exception:
                     log.exception("after_publish_failed", extra={"job": round_.commit.fires[number].fire.job.name})
         round_.kept += sent.call.jobs
+        round_.accepted(new, sent.at)
 
     def _was_ours(self, commit: Commit, number: int) -> bool:
         decision = commit.fires[number].fire.decision

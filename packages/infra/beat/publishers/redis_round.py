@@ -3,7 +3,7 @@
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from packages.infra.beat.publisher import Commit, Committed, Fate, Settled
+from packages.infra.beat.publisher import Accepted, Commit, Committed, Fate, Settled
 from packages.infra.beat.publishers.commit_script import CommitCall
 
 if TYPE_CHECKING:
@@ -25,10 +25,11 @@ class Sent:
 
 
 class Round:
-    """What became of one commit so far."""
+    """What became of one commit so far; `accepted` is told of fires that went out."""
 
-    def __init__(self, commit: Commit) -> None:
+    def __init__(self, commit: Commit, accepted: Accepted) -> None:
         self.commit = commit
+        self.accepted = accepted
         self.settled: list[Settled | None] = [None] * len(commit.fires)
         self.kept: list[str] = []
         self.sent: deque[Sent] = deque()
