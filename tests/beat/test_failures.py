@@ -335,6 +335,38 @@ class Faulty:
         return self._publisher.commit(commit, accepted)
 
 
+class FaultyLater(Faulty):
+    """Publishes all and tells of the first one, before it fails."""
+
+    def commit(self, commit: Commit, accepted: Accepted = nobody) -> Committed:
+        done = self._publisher.commit(commit)
+        if self.is_broken and commit.fires:
+            accepted([0], done.settled[0].at or 0)
+            raise LookupError("a fault")
+        return done
+
+
+def test_what_was_accepted_before_a_fault_stays_so() -> None:
+    scheduler, clock = world(entries("a", "b"))
+
+    def open_for(host: CeleryHost) -> Opened:
+        opened = opened_with(host, store=MemoryStateStore(), ledger=MemoryLedger(), readings=NoReadings())
+        return opened._replace(publisher=FaultyLater(opened.publisher))
+
+    scheduler.open_for = open_for
+    settle(scheduler)
+    assert scheduler._loop is not None
+    assert scheduler._loop.pending == 1
+    assert scheduler.metrics.messages == {"accepted": 1, "claimed": 0, "refused": 0, "failed": 1}
+    publisher: Any = scheduler._loop._opened.publisher
+    publisher.is_broken = False
+    run_until(scheduler, clock, clock.now + MINUTE)
+    assert scheduler.metrics.messages == {"accepted": 1, "claimed": 1, "refused": 0, "failed": 1}
+    assert [scheduler.schedule[name].total_run_count for name in ("a", "b")] == [1, 1]
+    scheduler.close()
+    assert sorted(scheduler.names) == ["a", "b"]
+
+
 def test_a_fault_of_the_publisher_loses_no_fire(caplog: pytest.LogCaptureFixture) -> None:
     scheduler, clock = world(entries("a", "b"))
 

@@ -209,6 +209,24 @@ def test_many_fires_go_out_in_their_order(world: World, count: int) -> None:
     assert (kinds.count("s"), kinds.count("d")) == (1, 2 * count)
 
 
+def test_what_is_accepted_is_told_while_the_server_works_on_the_rest(world: World) -> None:
+    world.commit([fire_of("job-0001")])
+    fires = [fire_of(f"job-{number:04}") for number in range(3 * MOST_FIRES)]
+    told: list[int] = []
+    still_unanswered: list[int] = []
+
+    def accepted(numbers: Sequence[int], at: int) -> None:
+        assert at == NOW
+        told.extend(numbers)
+        still_unanswered.append(world.wire.unanswered)
+
+    commit = Commit(term=world.lease.term, now=NOW, tick="1.1", tick_record="", fires=fires)
+    done = world.publisher.commit(commit, accepted)
+    assert sorted(told) == [number for number in range(len(fires)) if number != 1]
+    assert [number for number, each in enumerate(done.settled) if each.fate is Fate.ACCEPTED] == sorted(told)
+    assert still_unanswered[0] > still_unanswered[-1] == 0
+
+
 def test_under_an_old_term_nothing_is_done(world: World) -> None:
     world.client.set("test:beat:lease", "somebody:2", px=10_000)
     done = world.commit([fire_of("a")])

@@ -79,6 +79,7 @@ class CommitCalls:
     ) -> None:
         """Put fires into a call until it is full; one that cannot be made a message has failed."""
         call, fires, states = sent.call, commit.fires, commit.states
+        claims = call.claims
         make, shelf_of, claim_set_of = self._maker.make, self._shelves.of, self._sets.get
         term, at, spoiled = commit.term, sent.at, round_.spoiled
         # The texts of the fire before: most of those that are due at once are decided alike, and leave like states.
@@ -90,7 +91,7 @@ class CommitCalls:
             decision, job = fire.decision, fire.job
             name, nominal, origin = decision.job, decision.nominal, decision.origin
             task_id, claim = task_id_and_claim_of(name, nominal, origin)
-            if call.has(claim):
+            if claim in claims:
                 round_.settled[number] = _CLAIMED
                 continue
             try:
@@ -105,9 +106,9 @@ class CommitCalls:
             claim_set = claim_set_of(shelf.name) or self._set_of(shelf)
             if decision[1:] != alike:
                 alike, record = decision[1:], decision_text(decision)
-            state = ""
-            if name in states and name not in spoiled:
-                if (after := states[name]) != left:
+            state, after = "", states.get(name)
+            if after is not None and name not in spoiled:
+                if after is not left and after != left:
                     left, left_text = after, state_text(after)
                 state = left_text
             may_overlap = job.policies.overlap is _ALLOW

@@ -72,7 +72,8 @@ class _Single(NamedTuple):
 class CommitCall:
     """Collects what one call is to do. Fires are known by numbers of the caller's; a state of '' is none.
 
-    `decisions` takes a job and a record in turn, `states` a job and a text, `forgotten` jobs.
+    `claims` has those of its fires. `decisions` takes a job and a record in turn, `states` a job and a text,
+    `forgotten` jobs.
     """
 
     def __init__(self) -> None:
@@ -80,7 +81,7 @@ class CommitCall:
         # The one that was added to last: most fires are like the one before.
         self._last: _Group | None = None
         self._singles: list[_Single] = []
-        self._claims: set[bytes] = set()
+        self.claims: set[bytes] = set()
         self._characters = 0
         self.decisions: list[Argument] = []
         self.states: list[Argument] = []
@@ -89,10 +90,10 @@ class CommitCall:
     @property
     def is_full(self) -> bool:
         """Whether nothing more belongs into it."""
-        return len(self._claims) >= MOST_FIRES or self._characters > MOST_CHARACTERS
+        return len(self.claims) >= MOST_FIRES or self._characters > MOST_CHARACTERS
 
     def __len__(self) -> int:
-        return len(self._claims)
+        return len(self.claims)
 
     @property
     def jobs(self) -> list[str]:
@@ -100,10 +101,6 @@ class CommitCall:
         found = [name for group in self._groups.values() if group.state for name in group.items[3::4]]
         found += [single.job for single in self._singles if single.state]
         return [*found, *self.states[::2]]  # type: ignore[list-item]  # each of them is a name
-
-    def has(self, claim: bytes) -> bool:
-        """Whether a fire of this claim is in it."""
-        return claim in self._claims
 
     def fire(  # noqa: PLR0913, PLR0917  # all that one fire consists of; called for each one, so by position
         self,
@@ -129,7 +126,7 @@ class CommitCall:
         ):
             group = self._last = self._group(claim_set, pieces, record, state)
         head = pieces.head
-        self._claims.add(claim)
+        self.claims.add(claim)
         group.fires.append(number)
         group.items += (claim, task_id, head, job)
         self._characters += len(head)
@@ -154,7 +151,7 @@ class CommitCall:
         run: tuple[str, str] = ("", ""),
     ) -> None:
         """Publish a fire whose messages are whole. `run`: it counts as one (task id and text) from then on."""
-        self._claims.add(claim)
+        self.claims.add(claim)
         self._singles.append(_Single(number, claim_set, claim, job, record, state, run, pushes))
         for push in pushes:
             self._characters += len(push.payload)
