@@ -9,7 +9,7 @@ from hashlib import sha1
 from typing import Final
 
 # As many as have their messages remembered, about 300 bytes each.
-_MOST_JOBS: Final = 100_000
+_MOST_JOBS: Final = 250_000
 _MOST_INSTANTS: Final = 10_000
 # The digit that carries the two bits of the variant (RFC 9562, section 4.1), by what the digest has there.
 _VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 _LOOKS_EVERY_MS: Final = SECOND_MS
 # About 700 bytes each.
-_LEAST_JOBS: Final = 100_000
+_LEAST_JOBS: Final = 125_000
 # Makes a named tuple at half the cost.
 _new: Final = tuple.__new__
 _BEFORE: Final = signals.before_task_publish
