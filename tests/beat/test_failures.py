@@ -335,6 +335,16 @@ class Faulty:
         return self._publisher.commit(commit, accepted)
 
 
+def publish_by(scheduler: Recorder, faulty: type[Faulty]) -> None:
+    """Have it publish by a publisher with faults."""
+
+    def open_for(host: CeleryHost) -> Opened:
+        opened = opened_with(host, store=MemoryStateStore(), ledger=MemoryLedger(), readings=NoReadings())
+        return opened._replace(publisher=faulty(opened.publisher))
+
+    scheduler.open_for = open_for
+
+
 class FaultyLater(Faulty):
     """Publishes all and tells of the first one, before it fails."""
 
@@ -348,12 +358,7 @@ class FaultyLater(Faulty):
 
 def test_what_was_accepted_before_a_fault_stays_so() -> None:
     scheduler, clock = world(entries("a", "b"))
-
-    def open_for(host: CeleryHost) -> Opened:
-        opened = opened_with(host, store=MemoryStateStore(), ledger=MemoryLedger(), readings=NoReadings())
-        return opened._replace(publisher=FaultyLater(opened.publisher))
-
-    scheduler.open_for = open_for
+    publish_by(scheduler, FaultyLater)
     settle(scheduler)
     assert scheduler._loop is not None
     assert scheduler._loop.pending == 1
@@ -369,12 +374,7 @@ def test_what_was_accepted_before_a_fault_stays_so() -> None:
 
 def test_a_fault_of_the_publisher_loses_no_fire(caplog: pytest.LogCaptureFixture) -> None:
     scheduler, clock = world(entries("a", "b"))
-
-    def open_for(host: CeleryHost) -> Opened:
-        opened = opened_with(host, store=MemoryStateStore(), ledger=MemoryLedger(), readings=NoReadings())
-        return opened._replace(publisher=Faulty(opened.publisher))
-
-    scheduler.open_for = open_for
+    publish_by(scheduler, Faulty)
     settle(scheduler)
     assert scheduler.sent == []
     assert "commit_failed" in names_of(caplog.records)

@@ -10,18 +10,8 @@ from packages.infra.beat.messages.maker import Messages
 from packages.infra.beat.messages.plain import are_plain_options
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.scheduling.instants import SECOND_MS
-from tests.beat.messages.building import JOB, NOW, app_on, entry_of, fire_of, is_by_template, made, puts_of
+from tests.beat.messages.building import JOB, NOW, entry_of, fire_of, is_by_template, made, puts_of
 from tests.beat.messages.test_full_path import connected, listen
-
-
-@pytest.fixture
-def scheduler(redis_url: str) -> AdaptiveScheduler:
-    return AdaptiveScheduler(app_on(redis_url))
-
-
-@pytest.fixture
-def messages(scheduler: AdaptiveScheduler) -> Messages:
-    return Messages(scheduler)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +23,6 @@ def test_a_receiver_that_is_connected_later(scheduler: AdaptiveScheduler, messag
     with connected(signal, listen):
         assert not is_by_template(made(messages, entry))
     assert is_by_template(made(messages, entry))
-    scheduler.close()
 
 
 def test_a_receiver_that_is_gone(scheduler: AdaptiveScheduler, messages: Messages) -> None:
@@ -46,7 +35,6 @@ def test_a_receiver_that_is_gone(scheduler: AdaptiveScheduler, messages: Message
     gc.collect()
     entry = entry_of(scheduler)
     assert [is_by_template(made(messages, entry)) for _ in range(2)] == [False, True]
-    scheduler.close()
 
 
 def test_very_many_jobs(scheduler: AdaptiveScheduler) -> None:
@@ -55,7 +43,6 @@ def test_very_many_jobs(scheduler: AdaptiveScheduler) -> None:
         made(messages, entry, fire_of(f"job {number}"))
         messages.prepare(f"other {number}", entry, now=NOW)
     assert 1_000 <= len(messages._jobs) <= 2_000
-    scheduler.close()
 
 
 def test_an_entry_that_is_edited_in_place(scheduler: AdaptiveScheduler, messages: Messages) -> None:
@@ -78,7 +65,6 @@ def test_an_entry_that_is_edited_in_place(scheduler: AdaptiveScheduler, messages
     assert said() == ["area.other", 5, "[1, [2, 3]]", "{'n': {'m': 4}}", [[1, [2, 3]], {"n": {"m": 4}}]]
     entry.args, entry.kwargs = None, None
     assert said()[4] == [[], {}]
-    scheduler.close()
 
 
 def test_another_entry_of_the_same_name(scheduler: AdaptiveScheduler, messages: Messages) -> None:
@@ -88,7 +74,6 @@ def test_another_entry_of_the_same_name(scheduler: AdaptiveScheduler, messages: 
     messages.forget(JOB)
     messages.forget("nobody")
     assert puts_of(made(messages, entry_of(scheduler)))[0].headers["argsrepr"] == "()"
-    scheduler.close()
 
 
 def test_a_task_that_is_registered_later(scheduler: AdaptiveScheduler, messages: Messages) -> None:
@@ -104,7 +89,6 @@ def test_a_task_that_is_registered_later(scheduler: AdaptiveScheduler, messages:
     entry.args = (1, 2)
     [put] = puts_of(made(messages, entry))
     assert put.headers["ignore_result"] is True
-    scheduler.close()
 
 
 def test_a_configuration_that_changes_is_seen_within_a_second(scheduler: AdaptiveScheduler, messages: Messages) -> None:
@@ -116,7 +100,6 @@ def test_a_configuration_that_changes_is_seen_within_a_second(scheduler: Adaptiv
     assert len(message.pushes) == 2
     scheduler.app.conf.task_send_sent_event = False
     assert is_by_template(made(messages, entry, at=NOW + 2 * SECOND_MS))
-    scheduler.close()
 
 
 def test_routes_that_change_are_seen_within_a_second(scheduler: AdaptiveScheduler, messages: Messages) -> None:
@@ -128,7 +111,6 @@ def test_routes_that_change_are_seen_within_a_second(scheduler: AdaptiveSchedule
     message = made(messages, entry, at=NOW + SECOND_MS)
     assert is_by_template(message)
     assert message.pushes[0].route.key == "elsewhere"
-    scheduler.close()
 
 
 def test_a_clock_that_is_set_back(scheduler: AdaptiveScheduler, messages: Messages) -> None:
@@ -136,7 +118,6 @@ def test_a_clock_that_is_set_back(scheduler: AdaptiveScheduler, messages: Messag
     for at in (NOW, NOW - 3_600_000, NOW + 1):
         [put] = puts_of(made(messages, entry, fire_of(nominal=at), at=at))
         assert put.headers["expires"] > put.headers["beat_published_at"]
-    scheduler.close()
 
 
 def test_a_method_that_is_replaced_on_the_object(scheduler: AdaptiveScheduler, messages: Messages) -> None:
@@ -151,7 +132,6 @@ def test_a_method_that_is_replaced_on_the_object(scheduler: AdaptiveScheduler, m
     setattr(scheduler, "send_task", send_task)  # noqa: B010  # mypy knows that it is a method
     message = made(messages, entry, at=NOW + SECOND_MS)
     assert (called, is_by_template(message), len(message.pushes)) == (["area.job"], False, 1)
-    scheduler.close()
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,6 @@ from tests.beat.messages.building import JOB, NOW, TERM, app_on, entry_of, fire_
 from tests.beat.messages.test_full_path import connected
 
 
-@pytest.fixture
-def scheduler(redis_url: str) -> AdaptiveScheduler:
-    return AdaptiveScheduler(app_on(redis_url))
-
-
-@pytest.fixture
-def messages(scheduler: AdaptiveScheduler) -> Messages:
-    return Messages(scheduler)
-
-
 def prepared(messages: Messages) -> list[str]:
     return [name for name in (JOB, "other", "own") if messages._jobs.get(name) is not None]
 
@@ -37,7 +27,6 @@ def test_a_prepared_message_is_the_same(scheduler: AdaptiveScheduler, messages: 
     found = messages.make(fire_of(), entry, term=TERM, published_at=NOW, task_id=id_of(fire_of()))
     assert isinstance(found, Pieces)
     assert without(puts_of(found.whole(id_of(fire_of())))) == without(expected)
-    scheduler.close()
 
 
 def test_an_entry_that_changed_since(scheduler: AdaptiveScheduler, messages: Messages) -> None:
@@ -48,7 +37,6 @@ def test_an_entry_that_changed_since(scheduler: AdaptiveScheduler, messages: Mes
     assert puts_of(made(messages, entry))[0].headers["argsrepr"] == "[1, 2]"
     messages.forget(JOB)
     assert prepared(messages) == []
-    scheduler.close()
 
 
 def test_an_entry_that_cannot_be_made_a_message_says_so_when_it_is_due(scheduler: AdaptiveScheduler) -> None:
@@ -64,7 +52,6 @@ def test_an_entry_that_cannot_be_made_a_message_says_so_when_it_is_due(scheduler
     assert prepared(messages) == []
     with pytest.raises(TypeError):
         made(messages, entry)
-    scheduler.close()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +62,6 @@ def test_receivers_are_not_told_of_what_is_not_sent(scheduler: AdaptiveScheduler
     with connected(signal, lambda **_: told.append(1)):
         messages.prepare(JOB, entry_of(scheduler), now=NOW)
     assert (told, prepared(messages)) == ([], [])
-    scheduler.close()
 
 
 @pytest.mark.parametrize("method", ["apply_entry", "apply_async", "send_task"])
