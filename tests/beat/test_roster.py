@@ -1,6 +1,6 @@
 """Which entries are which jobs, what is known of them, and what the store is still owed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,10 +9,10 @@ from celery.beat import ScheduleEntry
 from celery.schedules import schedule
 
 from packages.infra.beat.entries.configured_entries import LOOKS_EVERY_S, ConfiguredEntries
-from packages.infra.beat.entries.entry import BeatEntry, has_fixed_start, mark_copied
+from packages.infra.beat.entries.entry import BeatEntry, has_fixed_start, mark_copied, options_and_kwargs
 from packages.infra.beat.entries.names import Keys
 from packages.infra.beat.entries.roster import Roster
-from packages.infra.beat.state_store import MemoryStateStore
+from packages.infra.beat.state_store import MemoryStateStore, StoreAwayError
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import HOUR_MS, MINUTE_MS, to_instant
 from packages.scheduling.state import JobState
@@ -25,9 +25,9 @@ APP = make_app({})
 class World:
     """A roster on its own. All is hourly and of one task; the period of `third` is no whole number of milliseconds."""
 
-    def __init__(self, *names: Any) -> None:  # noqa: ANN401  # Celery takes anything as a name
+    def __init__(self, *names: Any, store: MemoryStateStore | None = None) -> None:  # noqa: ANN401  # Celery takes anything as a name
         self.engine = Engine()
-        self.store = MemoryStateStore()
+        self.store = store or MemoryStateStore()
         self.roster = Roster(APP, engine=self.engine, store=self.store, is_polled=lambda _: False)
         self.schedule: dict[Any, ScheduleEntry] = {name: made(str(name)) for name in names}
 
@@ -148,8 +148,93 @@ def test_what_a_store_has_lost_under_a_term_is_owed_again() -> None:
     world.take_in(leads=True)
     world.store.save(world.owed())
     world.store.forget(["two"])
-    world.roster.keep_anew(world.schedule)
+    for _ in range(3):
+        world.roster.keep_anew(world.schedule, AT)
+    assert len(world.roster.unsaved) == 1
     assert world.owed() == {"two": world.engine.state("two")}
+
+
+def test_a_grid_that_another_beat_has_named_after_the_store_had_lost_it_holds_at_once() -> None:
+    world = World("one")
+    world.take_in(leads=True)
+    world.store.forget(["one"])
+    world.store.anchors({"one": AT + MINUTE_MS})
+    world.roster.keep_anew(world.schedule, AT)
+    assert world.grid("one") == AT + MINUTE_MS
+
+
+class Asked(MemoryStateStore):
+    """Counts how often it is asked for anchors, and is away when it is asked for states the `away_at`th time."""
+
+    asked = loads = 0
+    away_at = -1
+
+    def anchors(self, proposed: Mapping[str, int]) -> dict[str, int]:
+        self.asked += bool(proposed)
+        return super().anchors(proposed)
+
+    def load(self, names: Collection[str]) -> dict[str, JobState]:
+        self.loads += 1
+        if self.loads == self.away_at:
+            raise StoreAwayError("away")
+        return super().load(names)
+
+
+def test_a_term_of_many_jobs_begins_with_few_questions() -> None:
+    store = Asked()
+    world = World(*(f"job {number}" for number in range(5_000)), store=store)
+    world.take_in(leads=False)
+    store.asked = 0
+    world.roster.go_on_from_store(world.schedule, AT)
+    world.roster.keep_anew(world.schedule, AT)
+    assert store.asked == 2
+
+
+def test_a_grid_is_moved_although_the_store_went_away_meanwhile() -> None:
+    store = Asked()
+    world = World("one", "two", store=store)
+    world.take_in(leads=False)
+    store.forget(["one"])
+    store.anchors({"one": AT + MINUTE_MS})
+    # The second question of a term is for those that are taken in anew.
+    store.away_at = store.loads + 2
+    with pytest.raises(StoreAwayError):
+        world.roster.go_on_from_store(world.schedule, AT)
+    world.roster.go_on_from_store(world.schedule, AT)
+    assert world.grid("one") == AT + MINUTE_MS
+    del world.schedule["one"]
+    world.roster.update(world.schedule, ["one"], AT, leads=True)
+    assert list(world.engine.names) == ["two"]
+
+
+def test_two_keys_of_one_name() -> None:
+    world = World(1, "1", "other")
+    world.take_in(leads=True)
+    del world.schedule[1]
+    world.roster.update(world.schedule, [1], AT, leads=True)
+    changed = world.roster.changed_in_place(world.schedule, tracked=True)
+    assert changed == ["1"]
+    world.roster.update(world.schedule, changed, AT, leads=True)
+    assert sorted(world.engine.names) == ["1", "other"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda entry: setattr(entry, "schedule", None),
+        lambda entry: setattr(entry, "options", 5),
+        lambda entry: entry.options.update(expires=float("nan")),
+    ],
+)
+def test_an_entry_that_is_spoilt_in_place_is_put_aside_alone(spoil: Callable[[Any], None]) -> None:
+    world = World("bad", "good")
+    world.take_in(leads=True)
+    spoil(world.schedule["bad"])
+    changed = world.roster.changed_in_place(world.schedule, tracked=True)
+    assert changed == ["bad"]
+    world.roster.update(world.schedule, changed, AT, leads=True)
+    assert (list(world.roster.quarantine.listed), list(world.engine.names)) == (["bad"], ["good"])
+    assert world.roster.changed_in_place(world.schedule, tracked=True) == []
 
 
 def test_a_whole_schedule_is_owed_as_it_is_when_it_is_kept() -> None:
@@ -214,3 +299,36 @@ def test_what_changed_in_the_configuration_is_told_once(count: int) -> None:
     assert change is not None
     assert (change.changed, change.gone) == ({"new": {"task": "task"}}, frozenset({"entry-0"}))
     assert not configured.changes(0, at_once=True)
+
+
+class Dynamic(BeatEntry):
+    """An entry class of a user's own, which makes its arguments when they are asked for."""
+
+    @property
+    def kwargs(self) -> dict[str, int]:
+        return {"n": 1}
+
+    @kwargs.setter
+    def kwargs(self, given: object) -> None:
+        """Nobody else says so."""
+
+
+class Unlike(BeatEntry):
+    """One that begins, and is updated, in its own way, as Celery's text has it."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.task, self.schedule, self.args = name, "task", schedule(60.0), ()
+        self.app, self.last_run_at, self.total_run_count = APP, NOON, 0
+
+    def update(self, other: ScheduleEntry) -> None:
+        vars(self).update({"kwargs": other.kwargs, "options": other.options})
+
+
+def test_entry_classes_of_somebodys_own() -> None:
+    dynamic = Dynamic(name="a", task="task", schedule=schedule(60.0), app=APP)
+    assert (dynamic.kwargs, options_and_kwargs(dynamic)) == ({"n": 1}, (None, {"n": 1}))
+    unlike = Unlike("b")
+    assert (unlike.kwargs, unlike.options, options_and_kwargs(unlike)) == ({}, {}, (None, None))
+    unlike.update(made("b", kwargs={"k": 1}, options={"queue": "q"}))
+    assert (unlike.kwargs, unlike.options) == ({"k": 1}, {"queue": "q"})
+    assert options_and_kwargs(unlike) == ({"queue": "q"}, {"k": 1})

@@ -177,7 +177,7 @@ class Loop:
                 self._committing.begin_term()
             else:
                 # Nobody has led since, and what is known here is at least what the store has; it may have lost all.
-                self.roster.keep_anew(schedule)
+                self.roster.keep_anew(schedule, now)
             wait_again(self._opened.publisher.unfinished(term), self._engine, self.roster, now)
         except StoreAwayError as error:
             if self._not_begun != term:

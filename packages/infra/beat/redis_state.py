@@ -6,7 +6,7 @@ A value that cannot be read is moved to a hash of its own (`...:quarantine`), wi
 import logging
 from collections.abc import Collection, Container, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from packages.infra.beat.foreign_keys import set_key_aside
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 # So many fields go into one command; a hundred thousand in one would hold up everybody else on the server.
 _BATCH: Final = 5_000
+# Each part is a round trip, and while they are made the lease is not renewed.
+_SCANNED_AT_ONCE: Final = 20_000
 # A script holds up the server, too, and has an end of its own to its arguments.
 _PER_SCRIPT: Final = 1_000
 # For more fields than this it is cheaper to fetch the whole hash than to name them.
@@ -101,32 +103,42 @@ class RedisStateStore:
         with store_away():
             self._set_aside_if_no_hash(self._anchors)
             known: dict[str, int] = {}
-            for name, text in self._read(self._anchors, proposed).items():
+            for name, text in self._named(self._anchors, proposed).items():
                 try:
-                    known[name] = int(text)
-                except ValueError as error:
-                    self._set_aside(self._anchors, name, text, error)
-            missing = [name for name in proposed if name not in known]
-            for batch in _batches(missing, _PER_SCRIPT):
-                pairs = [value for name in batch for value in (name, proposed[name])]
-                # Another beat may have been first meanwhile.
-                kept = self._client.eval(_PROPOSE, 1, self._anchors, *pairs)
-                for name, text in zip(batch, kept, strict=True):
                     # The same object where it can be: a hundred thousand jobs may have the same one.
                     known[name] = proposed[name] if int(text) == proposed[name] else int(text)
-            return known
+                except ValueError as error:
+                    self._set_aside(self._anchors, name, text, error)
+            return known | self._proposed({name: at for name, at in proposed.items() if name not in known})
+
+    def _proposed(self, missing: Mapping[str, int]) -> dict[str, int]:
+        """The anchors of these jobs after they were proposed: another beat may have been first meanwhile."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for batch in _batches(missing, _PER_SCRIPT):
+                pipeline.eval(_PROPOSE, 1, self._anchors, *(part for name in batch for part in (name, missing[name])))
+            kept = chain.from_iterable(pipeline.execute())
+            return {
+                name: missing[name] if int(text) == missing[name] else int(text)
+                for name, text in zip(missing, kept, strict=True)
+            }
 
     def _read(self, key: str, names: Collection[str]) -> dict[str, str]:
         if len(names) > _NAME_AT_MOST:
             names = names if isinstance(names, AbstractSet | Mapping) else set(names)
             return {name: _text(text) for field, text in self._scan(key) if (name := _text(field)) in names}
-        wanted = list(names)
-        found = self._client.hmget(key, wanted) if wanted else []
-        return {name: _text(text) for name, text in zip(wanted, found, strict=True) if text is not None}
+        return self._named(key, names)
+
+    def _named(self, key: str, names: Collection[str]) -> dict[str, str]:
+        """The fields of these names, in one round trip."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for batch in _batches(names):
+                pipeline.hmget(key, batch)
+            found = chain.from_iterable(pipeline.execute())
+            return {name: _text(text) for name, text in zip(names, found, strict=True) if text is not None}
 
     def _scan(self, key: str) -> Iterator[tuple[Any, Any]]:
         """All fields with their values, in parts: at once they would take more memory than the whole schedule."""
-        pairs: Iterator[tuple[Any, Any]] = self._client.hscan_iter(key, count=_BATCH)
+        pairs: Iterator[tuple[Any, Any]] = self._client.hscan_iter(key, count=_SCANNED_AT_ONCE)
         return pairs
 
     def _set_aside(self, key: str, name: str, text: str, error: ValueError) -> None:

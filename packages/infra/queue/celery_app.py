@@ -50,7 +50,7 @@ def _make_app() -> Celery:
         app.conf.update(state_configuration(get_beat_settings()))
     if profile is Profile.BEAT:
         # What Celery makes of `disabled://`, but it would look through all installed packages for other backends first.
-        app._backend = DisabledBackend(app=app)  # type: ignore[attr-defined]  # noqa: SLF001  # there is no other way
+        app._backend = DisabledBackend(app=app, url="disabled://")  # type: ignore[attr-defined]  # noqa: SLF001  # there is no other way
     app.conf.beat_schedule = _build_beat_schedule(enabled=publishes)
     beat = BeatInputs(source, BeatCalendars(get_beat_settings())) if publishes else None
     if beat is not None:

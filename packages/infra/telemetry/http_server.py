@@ -7,7 +7,6 @@ is imported in its thread, and only when the caller has had its time, so that st
 import logging
 import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -42,7 +41,7 @@ class PagesServer:
         self._host = host
         self._port = port
         self._server: ThreadingHTTPServer | None = None
-        self._is_stopped = False
+        self._is_stopped = threading.Event()
         self._is_bound = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
 
@@ -52,7 +51,7 @@ class PagesServer:
 
     def stop(self) -> None:
         """Let go of the port; what is being answered is answered. A second call does nothing."""
-        self._is_stopped = True
+        self._is_stopped.set()
         server = self._server
         if server is None:
             return
@@ -70,7 +69,9 @@ class PagesServer:
         return None if self._server is None else self._server.server_port
 
     def _run(self) -> None:
-        time.sleep(_CALLER_FIRST_S)
+        if self._is_stopped.wait(_CALLER_FIRST_S):
+            self._is_bound.set()
+            return
         try:
             server = self._server = _make_server(self._host, self._port, self._make_pages())
         except (OSError, OverflowError) as error:
@@ -81,7 +82,7 @@ class PagesServer:
             self._is_bound.set()
         log.info("health_port_served", extra={"host": self._host, "port": server.server_port})
         with server:
-            while not self._is_stopped:
+            while not self._is_stopped.is_set():
                 server.handle_request()
 
 

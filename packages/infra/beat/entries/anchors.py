@@ -4,7 +4,7 @@ Nothing is remembered here: an instant of its grid is read off each trigger.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from celery.beat import ScheduleEntry
 
@@ -15,6 +15,9 @@ from packages.infra.beat.entries.names import in_parts, name_of
 from packages.infra.beat.state_store import StateStore
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import to_instant
+
+# The store is asked about these at once, and while it is the lease is not renewed.
+_KEPT_AT_ONCE: Final = 20_000
 
 
 class Anchors:
@@ -47,7 +50,7 @@ class Anchors:
         Returns the keys of the jobs whose grid is another one by what it has: another beat was first.
         """
         moved: list[Any] = []
-        for part in in_parts(known):
+        for part in in_parts(known, _KEPT_AT_ONCE):
             proposed = {name_of(key): at for key in part if (at := self._anchor(key, schedule, known)) is not None}
             kept = self._store.anchors(proposed)
             moved += [

@@ -26,6 +26,9 @@ class BeatEntry(ScheduleEntry):
     __slots__ = ("starts_from",)
 
     is_copied = False
+    # For an entry class of a user's own whose beginning is not ours.
+    _kwargs: Any = None
+    _options: Any = None
 
     def __init__(
         self,
@@ -36,16 +39,14 @@ class BeatEntry(ScheduleEntry):
         **kwargs: Any,  # noqa: ANN401  # as above
     ) -> None:
         super().__init__(name, task, last_run_at, *args, **kwargs)
-        self._kwargs: Any = self._kwargs or None
-        self._options: Any = self._options or None
+        self._kwargs = self._kwargs or None
+        self._options = self._options or None
         self.starts_from = last_run_at
 
     @property
     def kwargs(self) -> Any:  # noqa: ANN401  # whatever a configuration has
         """The keyword arguments of the task, to read and to change."""
-        if self._kwargs is None:
-            self._kwargs = {}
-        return self._kwargs
+        return self._held("kwargs", "_kwargs")
 
     @kwargs.setter
     def kwargs(self, given: Any) -> None:  # noqa: ANN401  # as above
@@ -54,13 +55,20 @@ class BeatEntry(ScheduleEntry):
     @property
     def options(self) -> Any:  # noqa: ANN401  # as above
         """With what its messages are sent, to read and to change."""
-        if self._options is None:
-            self._options = {}
-        return self._options
+        return self._held("options", "_options")
 
     @options.setter
     def options(self, given: Any) -> None:  # noqa: ANN401  # as above
         self._options = given
+
+    def _held(self, name: str, holder: str) -> Any:  # noqa: ANN401  # as above
+        own = vars(self)
+        if name in own:
+            # Somebody's own code went past the property, as Celery's does.
+            own[holder] = own.pop(name)
+        if own.get(holder) is None:
+            own[holder] = {}
+        return own[holder]
 
     def update(self, other: ScheduleEntry) -> None:
         """See Celery, which goes past the properties."""
@@ -84,7 +92,7 @@ class BeatEntry(ScheduleEntry):
 
 def options_and_kwargs(entry: ScheduleEntry) -> tuple[Any, Any]:
     """Both of an entry, to read only, None for what is empty: one that has none gets no dictionaries for it."""
-    if isinstance(entry, BeatEntry):
+    if type(entry) is BeatEntry:
         return entry._options or None, entry._kwargs or None  # noqa: SLF001  # of this module
     return entry.options or None, entry.kwargs or None
 

@@ -4,7 +4,7 @@ Only entries whose facts changed are taken in anew; the plan of the others is un
 job is contained, and put aside for a while.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +20,7 @@ from packages.infra.beat.entries.names import Keys, in_parts, name_of
 from packages.infra.beat.entries.polled import PolledTrigger, PollTimes
 from packages.infra.beat.entries.quarantine import Quarantine
 from packages.infra.beat.entries.unsaved import Unsaved
-from packages.infra.beat.state_store import StateStore
+from packages.infra.beat.state_store import StateStore, StoreAwayError
 from packages.infra.ledger.policy_version import PolicyVersion
 from packages.scheduling.engine import QUARANTINE_MS, Engine
 from packages.scheduling.instants import to_datetime, to_instant
@@ -95,7 +95,7 @@ class Roster:
         has lost them: what came due by that instant is taken for published.
 
         Raises:
-            StoreAwayError: the store cannot be read; nothing was changed.
+            StoreAwayError: the store cannot be read; this may be called again.
         """
         engine = self._engine
         stored = self._store.load(engine.names)
@@ -121,20 +121,28 @@ class Roster:
             entry = schedule.get(self.keys[name])
             if entry is not None:
                 entry.last_run_at = ran_at
-        for key in moved:
-            # Another beat was first to say where the grid of this job begins.
-            self._known.pop(key, None)
-        self.update(schedule, moved, now, leads=True)
+        self._take_in_anew(schedule, moved, now)
 
-    def keep_anew(self, schedule: Schedule) -> None:
+    def keep_anew(self, schedule: Schedule, now: int) -> None:
         """Owe the store the states and anchors that it does not have any more.
 
         Raises:
-            StoreAwayError: the store cannot be read; nothing was changed.
+            StoreAwayError: the store cannot be read; this may be called again.
         """
         stored = self._store.load(self._engine.names)
-        self._anchors.keep(schedule, self._known)
+        moved = self._anchors.keep(schedule, self._known)
         self.unsaved.owe(name for name in self._engine.names if name not in stored)
+        self._take_in_anew(schedule, moved, now)
+
+    def _take_in_anew(self, schedule: Schedule, moved: Sequence[Any], now: int) -> None:
+        """Another beat was first to say where the grids of these jobs begin."""
+        known = {key: self._known.pop(key) for key in moved}
+        try:
+            self.update(schedule, moved, now, leads=True)
+        except StoreAwayError:
+            # They are still to be moved, and are found to be when this is tried again.
+            self._known = known | self._known
+            raise
 
     def changed_in_place(self, schedule: Schedule, *, tracked: bool) -> list[Any]:
         """Names of entries that are not as they were taken in, among the next few hundred.
@@ -148,8 +156,7 @@ class Roster:
         for key in islice(schedule, self._scanned, self._scanned + _SCANNED_AT_ONCE):
             if self._known.get(key) is None:
                 continue
-            entry = schedule[key]
-            if not _is_entry(entry) or not self._is_known(key, self._facts(entry)):
+            if not self._is_unchanged(key, schedule[key]):
                 changed.append(key)
         self._scanned += _SCANNED_AT_ONCE
         return changed
@@ -168,16 +175,24 @@ class Roster:
             if not _has_bytes(name_of(key)):
                 raise ValueError("the name is no text that can be stored or sent")  # noqa: TRY301  # one place to contain
             facts = self._facts(entry)
+            return None if self._is_known(key, facts) else facts
         except Exception as error:  # noqa: BLE001  # one bad entry must not stop the others
             self._put_aside(key, None, error, now)
             return None
-        return None if self._is_known(key, facts) else facts
+
+    def _is_unchanged(self, key: Any, entry: ScheduleEntry) -> bool:  # noqa: ANN401  # a name
+        try:
+            return _is_entry(entry) and self._is_known(key, self._facts(entry))
+        except Exception:  # noqa: BLE001  # it is raised again, and contained, when the entry is taken in
+            return False
 
     def _is_known(self, key: Any, facts: Facts) -> bool:  # noqa: ANN401  # a name
-        known = self._known.get(key)
+        known, name = self._known.get(key), name_of(key)
         if isinstance(known, Facts):
             return known.same_as(facts)
-        return known is facts.schedule and self._maker.makes(self._engine.job(name_of(key)), facts)
+        # Another key may have the same name, and may have taken the job along.
+        has_job = known is facts.schedule and name in self._engine.names
+        return has_job and self._maker.makes(self._engine.job(name), facts)
 
     def _facts(self, entry: ScheduleEntry) -> Facts:
         return facts_of(entry, polled=self._is_polled(entry))

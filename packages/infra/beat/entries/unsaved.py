@@ -42,11 +42,11 @@ class Unsaved:
         return name, self._engine.state(name)
 
     def owe(self, names: Iterable[str]) -> None:
-        """The store has nothing of these jobs: the state of each is the one that the engine has when it is asked for.
+        """The store has nothing of these jobs, and all others: the state of each is the engine's when it is asked for.
 
         They may be a whole schedule, and a dictionary of it takes several times as much as a list.
         """
-        self._names += names
+        self._names = list(names)
 
     def leaves(self) -> None:
         """A job is about to leave the engine: from now on that need not have the states."""
