@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from packages.infra.beat.messages.message import MakerAwayError
 from packages.infra.beat.preparing import AHEAD_MS, Preparing
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import MINUTE_MS, SECOND_MS
@@ -21,9 +22,21 @@ class World:
 
     engine: Engine = field(default_factory=Engine)
     found: list[str] = field(default_factory=list)
+    # What is in the way of one, by its name.
+    broken: dict[str, Exception] = field(default_factory=dict)
+    # How long one takes, and what the clock says.
+    takes_s: float = 0.0001
+    monotonic_s: float = 50.0
 
     def __post_init__(self) -> None:
-        self.preparing = Preparing(self.engine, lambda name, _: self.found.append(name))
+        self.preparing = Preparing(self.engine, self.prepare, monotonic_s=lambda: self.monotonic_s)
+
+    def prepare(self, name: str, now: int) -> None:
+        assert now > 0
+        self.monotonic_s += self.takes_s
+        self.found.append(name)
+        if name in self.broken:
+            raise self.broken[name]
 
     def add(self, name: str, *, due_in_s: int, now: int = NOW) -> None:
         trigger = IntervalTrigger(MINUTE_MS, (NOW + due_in_s * SECOND_MS) % MINUTE_MS)
@@ -66,10 +79,30 @@ def test_many_are_prepared_in_parts(world: World) -> None:
     for name in names:
         world.add(name, due_in_s=3)
     assert world.preparing.run(NOW)
-    assert 0 < len(world.found) < len(names)
+    # One takes a tenth of a millisecond, and a part two milliseconds.
+    assert 19 <= len(world.found) <= 21
+    world.takes_s = 1.0
+    assert world.preparing.run(NOW)
+    assert 20 <= len(world.found) <= 22
+    world.takes_s = 0.0
     while world.preparing.run(NOW):
         pass
     assert sorted(world.found) == names
+
+
+def test_one_that_cannot_be_prepared_stops_no_other() -> None:
+    world = World(broken={"job 1": ValueError("not this one")})
+    for number in range(3):
+        world.add(f"job {number}", due_in_s=3)
+    assert world.prepared(after_s=0) == ["job 0", "job 1", "job 2"]
+
+
+def test_a_broker_that_is_away_is_asked_once() -> None:
+    world = World(broken={f"job {number}": MakerAwayError() for number in range(3)})
+    for number in range(3):
+        world.add(f"job {number}", due_in_s=9)
+    assert len(world.prepared(after_s=0)) == 1
+    assert [world.prepared(after_s=second) for second in (1, 2, 3)] == [[], [], []]
 
 
 def test_a_clock_that_was_set_back(world: World) -> None:

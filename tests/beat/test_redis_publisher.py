@@ -429,14 +429,65 @@ def test_the_ledger_keeps_to_its_length(world: World) -> None:
     assert world.client.xlen("test:ledger") < 3_500
 
 
+def as_user(url: str, name: str) -> str:
+    """The server by the name of another one, whose password is `pass`."""
+    password = url.split(":")[2].split("@", maxsplit=1)[0]
+    return url.replace("redis://:", f"redis://{name}:").replace(password, "pass")
+
+
+def test_a_channel_that_is_forbidden_fails_its_own_fires_alone(world: World, redis_url: str) -> None:
+    """As with every account for which nobody has said otherwise."""
+    world.client.execute_command("ACL", "SETUSER", "silent", "on", ">pass", "+@all", "~*", "resetchannels")
+    try:
+        other = world_on(as_user(redis_url, "silent"))
+        other.lease._owner = world.lease.owner
+        assert other.lease.keep() is Standing.LEADING
+        both = (Push(QUEUE, "to one"), Push(Route("/0.fanout", is_fanout=True), "to all"))
+        other.made.pushes = {"bad": both}
+        fires = [fire_of("a"), fire_of("bad"), fire_of("b")]
+        done = other.commit(fires)
+        assert [settled.fate for settled in done.settled] == [Fate.ACCEPTED, Fate.FAILED, Fate.ACCEPTED]
+        assert sorted(done.kept) == ["a", "b"]
+        assert world.messages() == ["message of a", "message of b"]
+        world.client.execute_command("ACL", "SETUSER", "silent", "allchannels")
+        with world.client.pubsub() as listener:
+            listener.subscribe("/0.fanout")
+            assert listener.get_message(timeout=2)["type"] == "subscribe"
+            again = other.commit(fires)
+            assert listener.get_message(timeout=2)["data"] == b"to all"
+        assert [settled.fate for settled in again.settled] == [Fate.CLAIMED, Fate.ACCEPTED, Fate.CLAIMED]
+        assert world.messages() == ["message of a", "message of b", "to one"]
+        other.publisher.close()
+        other.broker.close()
+        other.client.close()
+    finally:
+        world.client.execute_command("ACL", "DELUSER", "silent")
+
+
+def test_long_messages_are_cut_into_more_calls(world: World) -> None:
+    world.made.in_pieces = True
+    head = "x" * 30_000
+    fires = [fire_of(f"job-{number:03}") for number in range(MOST_FIRES)]
+    world.client.config_resetstat()
+    make = world.made.make
+    frame = (head, ",", ",", ",", ">")
+
+    def long(*given: Any, **more: Any) -> Message | Pieces:  # noqa: ANN401  # as `make`
+        made = make(*given, **more)
+        return made._replace(frame=frame) if isinstance(made, Pieces) else made
+
+    world.made.make = long  # type: ignore[method-assign]
+    done = world.commit(fires)
+    assert {settled.fate for settled in done.settled} == {Fate.ACCEPTED}
+    assert world.client.info("commandstats")["cmdstat_evalsha"]["calls"] == 3
+
+
 def test_a_queue_that_is_out_of_bounds_fails_its_own_fires_alone(world: World, redis_url: str) -> None:
     world.client.execute_command(
         "ACL", "SETUSER", "bounded", "on", ">pass", "+@all", "~test:*", "~queue", "&*", "resetkeys", "~test:*", "~queue"
     )
     try:
-        bounded = redis_url.replace("redis://:", "redis://bounded:").replace(
-            redis_url.split(":")[2].split("@", maxsplit=1)[0], "pass"
-        )
+        bounded = as_user(redis_url, "bounded")
         other = world_on(bounded)
         other.lease._owner = world.lease.owner
         assert other.lease.keep() is Standing.LEADING

@@ -68,13 +68,16 @@ class AcceptedFires:
             alike += 1
             if tells:
                 self._outcomes.append(Outcome(decision, at))
+            try:
+                # Unless somebody gave the entry's schedule a clock of its own.
+                keeps_our_time = in_place and getattr(entry.schedule, "nowfun", None) is None
+            except Exception:  # noqa: BLE001  # a schedule of somebody's own must not end the commit
+                keeps_our_time = False
             if (
-                not in_place
+                not keeps_our_time
                 or type(entry) is not BeatEntry
                 or decision.cancels
                 or (polls and decision.job in polls)
-                # Somebody gave the entry's schedule a clock of its own.
-                or getattr(entry.schedule, "nowfun", None) is not None
             ):
                 self._others.append(out)
                 continue

@@ -53,7 +53,7 @@ class Loop:
         self.roster = Roster(host.app, engine=self._engine, store=opened.store, is_polled=host.is_polled)
         self._polling = Polling(host, engine=self._engine, roster=self.roster)
         self._committing = Committing(host, opened, self._engine, self.roster)
-        self._preparing = Preparing(self._engine, self._prepare)
+        self._preparing = Preparing(self._engine, self._prepare, monotonic_s=host.monotonic_s)
         self._outage = Outage(host.monotonic_s)
         self._batch = BatchSize(opened.publisher.first_batch)
         self._clock = ClockWatch()
@@ -128,7 +128,7 @@ class Loop:
 
     def prepare(self, now: int) -> bool:
         """There is time: do some of what is to be done soon. Whether there is more of it."""
-        return self.leads and not self._outage and self._preparing.run(now)
+        return self.leads and self._lease.is_trusted and not self._outage and self._preparing.run(now)
 
     def next_wake(self) -> int | None:
         """The instant at which something is due; None if nobody knows of any."""

@@ -102,7 +102,12 @@ class Publisher(Protocol):
         ...
 
     def prepare(self, name: str, entry: ScheduleEntry, now: int) -> None:
-        """A fire of this entry is near, and there is time: do of its message what can be done before."""
+        """A fire of this entry is near, and there is time: do of its message what can be done before.
+
+        Raises:
+            MakerAwayError: the broker would have to be asked, and is away.
+            Exception: there is something wrong with the entry; it is found again when it is due.
+        """
         ...
 
     def forget(self, name: str) -> None:

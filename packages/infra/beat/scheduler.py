@@ -180,12 +180,13 @@ class AdaptiveScheduler(CeleryHost):
         self._follow_changes(loop, now)
         if loop.run(now):
             return 0
-        # Against the clock as it is now: publishing took its time.
-        wait_s = loop.wait_s(self.utc_now().timestamp())
+        # Against the clock as it is now: publishing took its time, and so does preparing.
+        longest_s, at = LONGEST_WAIT_S, self.utc_now()
         # Not at the start, which is to be quick.
-        if not begins and wait_s > LEAST_WAIT_S and loop.prepare(now):
-            wait_s = LEAST_WAIT_S
-        return self._at_most(max(LEAST_WAIT_S, min(wait_s, LONGEST_WAIT_S)))
+        if not begins and loop.wait_s(at.timestamp()) > LEAST_WAIT_S:
+            longest_s = LEAST_WAIT_S if loop.prepare(to_instant(at)) else LONGEST_WAIT_S
+            at = self.utc_now()
+        return self._at_most(max(LEAST_WAIT_S, min(loop.wait_s(at.timestamp()), longest_s)))
 
     def _at_most(self, wait_s: float) -> float:
         return min(wait_s, float(self.max_interval or wait_s))

@@ -6,7 +6,7 @@ import pytest
 from celery import signals
 
 from packages.infra.beat.messages.maker import Messages
-from packages.infra.beat.messages.message import Message, Pieces
+from packages.infra.beat.messages.message import MakerAwayError, Message, Pieces
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.scheduling.instants import SECOND_MS
 from tests.beat.messages.building import JOB, NOW, TERM, app_on, entry_of, fire_of, id_of, made, puts_of, without
@@ -29,6 +29,23 @@ def test_a_prepared_message_is_the_same(scheduler: AdaptiveScheduler, messages: 
     assert without(puts_of(found.whole(id_of(fire_of())))) == without(expected)
 
 
+def test_what_is_prepared_outlasts_a_look_at_a_moment_before(scheduler: AdaptiveScheduler, messages: Messages) -> None:
+    """A tick prepares as of an instant at which its commit had not begun."""
+    entry = entry_of(scheduler)
+    for name in ("own", JOB):
+        messages.prepare(name, entry, now=NOW)
+    made(messages, entry, at=NOW + 5 * SECOND_MS)
+    messages.prepare("other", entry, now=NOW + 5 * SECOND_MS - 20)
+    assert prepared(messages) == [JOB, "other"]
+
+
+def test_a_broker_that_is_away_is_said_to_be() -> None:
+    scheduler = AdaptiveScheduler(app_on("redis://127.0.0.1:1/0"))
+    with pytest.raises(MakerAwayError):
+        Messages(scheduler).prepare(JOB, entry_of(scheduler), now=NOW)
+    scheduler.close()
+
+
 def test_an_entry_that_changed_since(scheduler: AdaptiveScheduler, messages: Messages) -> None:
     entry: Any = entry_of(scheduler, args=[1])
     for name in ("other", JOB):
@@ -48,7 +65,8 @@ def test_an_entry_that_cannot_be_made_a_message_says_so_when_it_is_due(scheduler
 
     entry = entry_of(scheduler, JOB, task="area.strict", args=(1, 2))
     for name in ("other", JOB):
-        messages.prepare(name, entry, now=NOW)
+        with pytest.raises(TypeError):
+            messages.prepare(name, entry, now=NOW)
     assert prepared(messages) == []
     with pytest.raises(TypeError):
         made(messages, entry)

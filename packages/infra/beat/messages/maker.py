@@ -4,11 +4,10 @@
                 and it is cut and joined for all others
     full path   everything else: overridden methods, connected receivers, routers, lazy arguments, other serializers
 
-An edit of an entry in place is seen, and so is a receiver that is connected later; what is configured is looked at
-once a second. Sends nothing but what somebody's own code sends.
+An edit of an entry in place is seen (unless what is there now is equal, as True is to 1), and so is a receiver that is
+connected later; what is configured is looked at once a second. Sends nothing but what somebody's own code sends.
 """
 
-import logging
 from copy import deepcopy
 from typing import Any, Final, NamedTuple
 
@@ -29,8 +28,6 @@ from packages.infra.beat.messages.template import Template, fire_text
 from packages.scheduling.decision import SCHEDULE, Decision, Reason, Verdict
 from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.plan import Fire
-
-log = logging.getLogger(__name__)
 
 _LOOKS_EVERY_MS: Final = SECOND_MS
 # About 700 bytes each.
@@ -106,20 +103,17 @@ class Messages:
             return
         if not self._looked_at <= now < self._looks_at:
             self._look(now)
-        try:
-            arguments, task_name = self._plain_arguments(entry), entry.task
-            if arguments is None or task_name is None:
-                return
-            task = self._tasks.get(task_name)
-            shape = self._shapes.known(task_name, task, options_and_kwargs(entry)[0], now)
-            if shape is None:
-                # Out of a message that is not sent.
-                decision = Decision(name, now, now, SCHEDULE, now, Verdict.FIRE, Reason.ON_TIME)
-                self._shapes.learnt(task_name, task, Asked(decision, entry, 0, now), arguments)
-            elif (job := _job_of(name, entry, shape, arguments)) is not None:
-                self._jobs.put(name, job)
-        except Exception:  # it is raised again, and contained, when the message is made
-            log.debug("message_not_prepared", exc_info=True, extra={"job": name})
+        arguments, task_name = self._plain_arguments(entry), entry.task
+        if arguments is None or task_name is None:
+            return
+        task = self._tasks.get(task_name)
+        shape = self._shapes.known(task_name, task, options_and_kwargs(entry)[0], now)
+        if shape is None:
+            # Out of a message that is not sent.
+            decision = Decision(name, now, now, SCHEDULE, now, Verdict.FIRE, Reason.ON_TIME)
+            self._shapes.learnt(task_name, task, Asked(decision, entry, 0, now), arguments)
+        elif (job := _job_of(name, entry, shape, arguments)) is not None:
+            self._jobs.put(name, job)
 
     def forget(self, name: str) -> None:
         """See `MessageMaker`."""
@@ -169,7 +163,8 @@ class Messages:
     def _look(self, published_at: int) -> None:
         """See whether what all templates hang on is as it was."""
         conditions = conditions_of(self._host)
-        if conditions is None or conditions != self._conditions or published_at < self._looked_at:
+        is_set_back = published_at < self._looked_at - _LOOKS_EVERY_MS
+        if conditions is None or conditions != self._conditions or is_set_back:
             self._jobs.clear()
             self._shapes.clear()
         self._conditions = conditions

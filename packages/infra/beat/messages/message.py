@@ -77,7 +77,9 @@ class MessageMaker(Protocol):
     def prepare(self, name: str, entry: ScheduleEntry, *, now: int) -> None:
         """A fire of this entry is near, and there is time: make what its next messages have in common, if it is needed.
 
-        Never raises.
+        Raises:
+            MakerAwayError: see `make`.
+            Exception: see `make`; it is raised again when the message is made.
         """
         ...
 

@@ -11,7 +11,7 @@
 --         key, 1 if it is a channel, message, expiring keys, and each of these with its ms
 --       of each decision: job, record; of each state: job, state; of each forgotten job its name
 -- Sets and keys are given by their number in KEYS, frames by their number among the frames.
--- Reply {1, a letter a fire in the order of ARGV}: n new, c claimed before, x its key is of another kind;
+-- Reply {1, a letter a fire in the order of ARGV}: n new, c claimed before, x its key is of another kind, or its channel forbidden;
 --       {0, who holds the lease}; {2, the number of the key of ours that is of another kind, or has counts that are none}
 local held = redis.call('GET', KEYS[1])
 if held ~= ARGV[1] then return {0, held or ''} end
@@ -93,6 +93,18 @@ for _ = 1, tonumber(ARGV[8]) do
   end
 end
 
+-- Channels come first: an account that may not publish to one, which is found out by trying, has then done nothing.
+local function told_all(next_one, deliveries)
+  for _ = 1, deliveries do
+    if ARGV[next_one + 1] == '1' then
+      local told = redis.pcall('PUBLISH', KEYS[tonumber(ARGV[next_one])], ARGV[next_one + 2])
+      if type(told) == 'table' and told.err then return false end
+    end
+    next_one = next_one + 4 + 2 * tonumber(ARGV[next_one + 3])
+  end
+  return true
+end
+
 for _ = 1, tonumber(ARGV[9]) do
   local set, claim, job, text, state = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local run, run_text, deliveries = ARGV[at + 5], ARGV[at + 6], tonumber(ARGV[at + 7])
@@ -102,17 +114,21 @@ for _ = 1, tonumber(ARGV[9]) do
     is_bad = is_bad or (ARGV[at + 1] ~= '1' and bad[tonumber(ARGV[at])])
     at = at + 4 + 2 * tonumber(ARGV[at + 3])
   end
+  local is_claimed = not is_bad and redis.call('SISMEMBER', KEYS[set], claim) == 1
+  if not is_bad and not is_claimed then is_bad = not told_all(first, deliveries) end
   if is_bad then
     fates[#fates + 1] = 'x'
   else
-    if redis.call('SADD', KEYS[set], claim) == 0 then
+    if is_claimed then
       fates[#fates + 1] = 'c'
       claimed = claimed + 1
     else
+      redis.call('SADD', KEYS[set], claim)
       local next_one = first
       for _ = 1, deliveries do
-        local key = KEYS[tonumber(ARGV[next_one])]
-        redis.call(ARGV[next_one + 1] == '1' and 'PUBLISH' or 'LPUSH', key, ARGV[next_one + 2])
+        if ARGV[next_one + 1] ~= '1' then
+          redis.call('LPUSH', KEYS[tonumber(ARGV[next_one])], ARGV[next_one + 2])
+        end
         local expiring = tonumber(ARGV[next_one + 3])
         next_one = next_one + 4
         for _ = 1, expiring do

@@ -10,8 +10,8 @@ from packages.infra.queue.script_wire import Argument, Script
 COMMIT: Final = Script("packages.infra.beat.publishers", "commit.lua")
 # A script has an end to its arguments, and holds up everybody else on the server: this many take a millisecond or two.
 MOST_FIRES: Final = 200
-# Of messages; a server that is sent too much at once closes the connection. One message goes out, however long it is.
-MOST_CHARACTERS: Final = 4_000_000
+# Of messages: a server works on so many for about three milliseconds. One message goes out, however long it is.
+MOST_CHARACTERS: Final = 2_000_000
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class CommitKeys:
 class _Group:
     """Fires that are alike but for their job: the same set of claims, list, instants, decision, and state after it."""
 
-    __slots__ = ("claim_set", "fire", "fires", "frame", "items", "key", "record", "state")
+    __slots__ = ("characters", "claim_set", "fire", "fires", "frame", "items", "key", "record", "state")
 
     def __init__(self, claim_set: ClaimSet, pieces: Pieces, record: str, state: str) -> None:
         self.claim_set = claim_set
@@ -51,6 +51,8 @@ class _Group:
         self.fire = pieces.fire
         self.record = record
         self.state = state
+        # Of each message, beside its head and its id.
+        self.characters = len(pieces.fire) + sum(map(len, pieces.frame))
         self.fires: list[int] = []
         # Of each fire its claim, its id, the head of its message, and its job.
         self.items: list[Argument] = []
@@ -129,14 +131,13 @@ class CommitCall:
         self.claims.add(claim)
         group.fires.append(number)
         group.items += (claim, task_id, head, job)
-        self._characters += len(head)
+        self._characters += len(head) + group.characters
 
     def _group(self, claim_set: ClaimSet, pieces: Pieces, record: str, state: str) -> _Group:
         key = (claim_set.key, pieces.route.key, pieces.frame, pieces.fire, record, state)
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = _Group(claim_set, pieces, record, state)
-            self._characters += len(pieces.frame[0])
         return group
 
     def single(  # noqa: PLR0913, PLR0917  # as above

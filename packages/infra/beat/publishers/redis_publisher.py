@@ -92,6 +92,8 @@ class RedisPublisher:
             self._apart(round_)
         except (RedisError, OSError) as error:
             self._failed(round_, error)
+        except MakerAwayError as error:
+            away = error.__cause__
         if away is not None:
             round_.error = away
         if round_.holder is not None:
@@ -200,7 +202,9 @@ class RedisPublisher:
             else:
                 fire = round_.commit.fires[number].fire
                 round_.spoiled.add(fire.job.name)
-                settled[number] = Settled(Fate.FAILED, ForeignKeyError("its queue's key is of another kind"))
+                settled[number] = Settled(
+                    Fate.FAILED, ForeignKeyError("its queue's key is of another kind, or its channel is forbidden")
+                )
         for number, message in sent.messages.items():
             if settled[number] is accepted and message.accepted is not None:
                 try:
