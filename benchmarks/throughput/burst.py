@@ -1,9 +1,10 @@
 """10,000 and 100,000 entries due at one moment: how many messages a second (`python -m benchmarks.throughput.burst`).
 
-The peers run first, on the same server; then ours by the path of the templates and, with a receiver connected to
-`before_task_publish`, by Celery's whole path. The peers have no such receiver. Seconds count from the due moment to the
-last message, or to the limit for who is not done then. Fails if claims, ledger and messages differ, or if a real worker
-cannot execute the oldest messages of each path.
+The slow peers run once, on the same server. Then, in turn, so that a slow moment of the machine hits all: the fastest
+peer, and ours by the path of the templates, by Celery's whole path (with a receiver connected to `before_task_publish`;
+the peers have no such receiver), and with many entries. A ratio is the median of those of the rounds. Seconds count
+from the due moment to the last message, or to the limit for who is not done then. Fails if claims, ledger and messages
+differ, or if a real worker cannot execute the oldest messages of each kind.
 """
 
 import statistics
@@ -13,8 +14,8 @@ from typing import Final
 
 from benchmarks.throughput import evidence
 from benchmarks.throughput.beat import BeatFailedError
-from benchmarks.throughput.contenders import APSCHEDULER, CELERY_BEAT, OURS, PEERS, Contender
-from benchmarks.throughput.options import Options, options_of
+from benchmarks.throughput.contenders import APSCHEDULER, CELERY_BEAT, OURS, REDBEAT, Contender
+from benchmarks.throughput.options import options_of
 from benchmarks.throughput.production import production_defaults
 from benchmarks.throughput.report import quantile, tell
 from benchmarks.throughput.server import Server, running_server
@@ -27,7 +28,6 @@ SAMPLE: Final = 500
 LIMIT_S: Final = 20.0
 # celery.beat sends about a hundred a second of so many, however long it is watched.
 LIMITS_S: Final = {CELERY_BEAT.name: 4.0}
-RUNS_OF_PEERS: Final = {APSCHEDULER.name: 2}
 
 TEMPLATE_AIM: Final = 40.0
 FULL_AIM: Final = 3.0
@@ -64,11 +64,11 @@ class Burst:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Several:
-    """Some bursts of ours, what `evidence` counted in the last one, and how many of its messages a worker executed."""
+    """Some bursts, what `evidence` counted in the last one, and how many of its messages a worker executed."""
 
-    bursts: Sequence[Burst]
+    bursts: list[Burst] = field(default_factory=list)
     checked: dict[str, int] = field(default_factory=dict)
     executed: int = 0
 
@@ -77,6 +77,11 @@ class Several:
         """The one in the middle by its rate."""
         rate = statistics.median_low([burst.per_second for burst in self.bursts])
         return next(burst for burst in self.bursts if burst.per_second == rate)
+
+    def ratio_to(self, others: Sequence[float]) -> float | None:
+        """The median of its rates over those of the same rounds; None without any."""
+        pairs = zip(self.bursts, others, strict=False)
+        return statistics.median([burst.per_second / other for burst, other in pairs]) if others else None
 
 
 def run(contender: Contender, server: Server, *, count: int, has_receiver: bool = False) -> Watched:
@@ -113,45 +118,46 @@ def burst_of(seen: Watched) -> Burst:
     )
 
 
-def several(server: Server, options: Options, *, count: int, runs: int, has_receiver: bool = False) -> Several:
-    """Bursts of ours, each checked; a worker executes a sample of the last one.
+def checked_run(server: Server, done: Several, *, count: int, has_receiver: bool = False, samples: bool) -> None:
+    """One more burst of ours, checked; a worker executes a sample of it if it `samples`.
 
     Raises:
         SystemExit: see `evidence` and `worker_sample`.
     """
-    done = Several([])
-    for number in range(runs):
-        seen = run(OURS, server, count=count, has_receiver=has_receiver)
-        checked = evidence.check(server, seen.arrivals)
-        is_last = number == runs - 1
-        sample = executed(server, seen.run, seen.arrivals, SAMPLE) if is_last and options.with_peers else 0
-        done = Several([*done.bursts, burst_of(seen)], checked, sample)
-    return done
+    seen = run(OURS, server, count=count, has_receiver=has_receiver)
+    done.checked = evidence.check(server, seen.arrivals)
+    done.executed = executed(server, seen.run, seen.arrivals, SAMPLE) if samples else 0
+    done.bursts.append(burst_of(seen))
 
 
 def main() -> None:
     """Measure and print."""
-    options = options_of(__doc__, runs=3)
+    options = options_of(__doc__, runs=5)
+    peers: dict[str, Several] = {}
+    fastest: list[float] = []
+    template, full, many = Several(), Several(), Several()
     with running_server() as server:
-        peers = {
-            peer.name: Several(
-                [burst_of(run(peer, server, count=COUNT)) for _ in range(RUNS_OF_PEERS.get(peer.name, 1))]
-            )
-            for peer in (PEERS if options.with_peers else ())
-        }
-        template = several(server, options, count=COUNT, runs=options.runs)
-        full = several(server, options, count=COUNT, runs=options.runs, has_receiver=True)
-        many = several(server, options, count=MANY, runs=max(1, options.runs - 1))
-    fastest = max((peer.median.per_second for peer in peers.values()), default=None)
+        if options.with_peers:
+            peers = {peer.name: Several([burst_of(run(peer, server, count=COUNT))]) for peer in (CELERY_BEAT, REDBEAT)}
+            peers[APSCHEDULER.name] = Several()
+        for number in range(options.runs):
+            if options.with_peers:
+                peers[APSCHEDULER.name].bursts.append(burst_of(run(APSCHEDULER, server, count=COUNT)))
+                fastest.append(max(peer.bursts[-1].per_second for peer in peers.values()))
+            samples = options.with_peers and number == options.runs - 1
+            checked_run(server, template, count=COUNT, samples=samples)
+            checked_run(server, full, count=COUNT, has_receiver=True, samples=samples)
+            checked_run(server, many, count=MANY, samples=samples)
     for figure, ours, aim in (("template_path", template, TEMPLATE_AIM), ("full_path", full, FULL_AIM)):
         tell(
             "burst",
             figure,
             entries=COUNT,
-            ratio=ours.median.per_second / fastest if fastest else None,
+            ratio=ours.ratio_to(fastest),
             aim=aim,
             is_met_when="at_least",
             ours=ours.median.figures(),
+            all_messages_per_s=[round(burst.per_second) for burst in ours.bursts],
             peers={name: peer.median.figures() for name, peer in peers.items()},
             checked=ours.checked,
             executed_by_a_worker=ours.executed,
@@ -161,10 +167,11 @@ def main() -> None:
         "burst",
         "seconds_a_message_of_many",
         entries=MANY,
-        ratio=template.median.per_second / many.median.per_second,
+        ratio=template.ratio_to([burst.per_second for burst in many.bursts]),
         aim=MANY_AIM,
         is_met_when="at_most",
         ours=many.median.figures(),
+        all_messages_per_s=[round(burst.per_second) for burst in many.bursts],
         checked=many.checked,
         executed_by_a_worker=many.executed,
         defaults=production_defaults(),

@@ -19,6 +19,8 @@ AHEAD_MS: Final = 10 * SECOND_MS
 _LOOKS_EVERY_MS: Final = SECOND_MS
 # A fire that comes due meanwhile is no later than by this, and what one job takes.
 AT_ONCE_S: Final = 0.002
+# After each part, so that it takes half of a core at most.
+PAUSE_S: Final = 0.002
 
 
 class Preparing:

@@ -21,6 +21,7 @@ from packages.infra.beat.entries.quarantine import Quarantined
 from packages.infra.beat.entries.schedule_map import ScheduleMap
 from packages.infra.beat.garbage import PostponedCollection
 from packages.infra.beat.loop import Loop
+from packages.infra.beat.preparing import PAUSE_S
 from packages.infra.beat.standing import Standing
 from packages.infra.beat.state_store import StoreAwayError
 from packages.infra.beat.trouble import trouble_of
@@ -181,12 +182,13 @@ class AdaptiveScheduler(CeleryHost):
         if loop.run(now):
             return 0
         # Against the clock as it is now: publishing took its time, and so does preparing.
-        longest_s, at = LONGEST_WAIT_S, self.utc_now()
+        at = self.utc_now()
         # Not at the start, which is to be quick.
         if not begins and loop.wait_s(at.timestamp()) > LEAST_WAIT_S:
-            longest_s = LEAST_WAIT_S if loop.prepare(to_instant(at)) else LONGEST_WAIT_S
+            if loop.prepare(to_instant(at)):
+                return self._at_most(PAUSE_S)
             at = self.utc_now()
-        return self._at_most(max(LEAST_WAIT_S, min(loop.wait_s(at.timestamp()), longest_s)))
+        return self._at_most(max(LEAST_WAIT_S, min(loop.wait_s(at.timestamp()), LONGEST_WAIT_S)))
 
     def _at_most(self, wait_s: float) -> float:
         return min(wait_s, float(self.max_interval or wait_s))
