@@ -68,15 +68,11 @@ class AcceptedFires:
             alike += 1
             if tells:
                 self._outcomes.append(Outcome(decision, at))
-            try:
-                # Unless somebody gave the entry's schedule a clock of its own.
-                keeps_our_time = in_place and getattr(entry.schedule, "nowfun", None) is None
-            except Exception:  # noqa: BLE001  # a schedule of somebody's own must not end the commit
-                keeps_our_time = False
             if (
-                not keeps_our_time
+                not in_place
                 or type(entry) is not BeatEntry
                 or decision.cancels
+                # As is whoever has a clock of its own.
                 or (polls and decision.job in polls)
             ):
                 self._others.append(out)
