@@ -2,13 +2,12 @@
 
 The slow peers run once, on the same server. Then, in turn, so that a slow moment of the machine hits all: the fastest
 peer, and ours by the path of the templates, by Celery's whole path (with a receiver connected to `before_task_publish`;
-the peers have no such receiver), and with many entries. A ratio is the median of those of the rounds. Seconds count
+the peers have no such receiver), and with many entries. Ratios are those of the medians. Seconds count
 from the due moment to the last message, or to the limit for who is not done then. Fails if claims, ledger and messages
 differ, or if a real worker cannot execute the oldest messages of each kind.
 """
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -78,11 +77,6 @@ class Several:
         rate = statistics.median_low([burst.per_second for burst in self.bursts])
         return next(burst for burst in self.bursts if burst.per_second == rate)
 
-    def ratio_to(self, others: Sequence[float]) -> float | None:
-        """The median of its rates over those of the same rounds; None without any."""
-        pairs = zip(self.bursts, others, strict=False)
-        return statistics.median([burst.per_second / other for burst, other in pairs]) if others else None
-
 
 def run(contender: Contender, server: Server, *, count: int, has_receiver: bool = False) -> Watched:
     """Let `count` entries be due at once.
@@ -134,7 +128,6 @@ def main() -> None:
     """Measure and print."""
     options = options_of(__doc__, runs=5)
     peers: dict[str, Several] = {}
-    fastest: list[float] = []
     template, full, many = Several(), Several(), Several()
     with running_server() as server:
         if options.with_peers:
@@ -143,17 +136,17 @@ def main() -> None:
         for number in range(options.runs):
             if options.with_peers:
                 peers[APSCHEDULER.name].bursts.append(burst_of(run(APSCHEDULER, server, count=COUNT)))
-                fastest.append(max(peer.bursts[-1].per_second for peer in peers.values()))
             samples = options.with_peers and number == options.runs - 1
             checked_run(server, template, count=COUNT, samples=samples)
             checked_run(server, full, count=COUNT, has_receiver=True, samples=samples)
             checked_run(server, many, count=MANY, samples=samples)
+    fastest = max((peer.median.per_second for peer in peers.values()), default=None)
     for figure, ours, aim in (("template_path", template, TEMPLATE_AIM), ("full_path", full, FULL_AIM)):
         tell(
             "burst",
             figure,
             entries=COUNT,
-            ratio=ours.ratio_to(fastest),
+            ratio=ours.median.per_second / fastest if fastest else None,
             aim=aim,
             is_met_when="at_least",
             ours=ours.median.figures(),
@@ -167,7 +160,7 @@ def main() -> None:
         "burst",
         "seconds_a_message_of_many",
         entries=MANY,
-        ratio=template.ratio_to([burst.per_second for burst in many.bursts]),
+        ratio=template.median.per_second / many.median.per_second,
         aim=MANY_AIM,
         is_met_when="at_most",
         ours=many.median.figures(),
