@@ -1,6 +1,7 @@
 """The one script that claims, pushes, records and keeps: what it does, what it refuses, and what a failure leaves."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -435,13 +436,25 @@ def as_user(url: str, name: str) -> str:
     return url.replace("redis://:", f"redis://{name}:").replace(password, "pass")
 
 
-def test_a_channel_that_is_forbidden_fails_its_own_fires_alone(world: World, redis_url: str) -> None:
-    """As with every account for which nobody has said otherwise."""
-    world.client.execute_command("ACL", "SETUSER", "silent", "on", ">pass", "+@all", "~*", "resetchannels")
+@contextmanager
+def limited(world: World, redis_url: str, name: str, *rules: str) -> Iterator[World]:
+    """Another publisher of the same owner, with an account that these rules limit."""
+    world.client.execute_command("ACL", "SETUSER", name, "on", ">pass", "+@all", *rules)
     try:
-        other = world_on(as_user(redis_url, "silent"))
+        other = world_on(as_user(redis_url, name))
         other.lease._owner = world.lease.owner
         assert other.lease.keep() is Standing.LEADING
+        yield other
+        other.publisher.close()
+        other.broker.close()
+        other.client.close()
+    finally:
+        world.client.execute_command("ACL", "DELUSER", name)
+
+
+def test_a_channel_that_is_forbidden_fails_its_own_fires_alone(world: World, redis_url: str) -> None:
+    """As with every account for which nobody has said otherwise."""
+    with limited(world, redis_url, "silent", "~*", "resetchannels") as other:
         both = (Push(QUEUE, "to one"), Push(Route("/0.fanout", is_fanout=True), "to all"))
         other.made.pushes = {"bad": both}
         fires = [fire_of("a"), fire_of("bad"), fire_of("b")]
@@ -457,11 +470,6 @@ def test_a_channel_that_is_forbidden_fails_its_own_fires_alone(world: World, red
             assert listener.get_message(timeout=2)["data"] == b"to all"
         assert [settled.fate for settled in again.settled] == [Fate.CLAIMED, Fate.ACCEPTED, Fate.CLAIMED]
         assert world.messages() == ["message of a", "message of b", "to one"]
-        other.publisher.close()
-        other.broker.close()
-        other.client.close()
-    finally:
-        world.client.execute_command("ACL", "DELUSER", "silent")
 
 
 def test_long_messages_are_cut_into_more_calls(world: World) -> None:
@@ -483,14 +491,8 @@ def test_long_messages_are_cut_into_more_calls(world: World) -> None:
 
 
 def test_a_queue_that_is_out_of_bounds_fails_its_own_fires_alone(world: World, redis_url: str) -> None:
-    world.client.execute_command(
-        "ACL", "SETUSER", "bounded", "on", ">pass", "+@all", "~test:*", "~queue", "&*", "resetkeys", "~test:*", "~queue"
-    )
-    try:
-        bounded = as_user(redis_url, "bounded")
-        other = world_on(bounded)
-        other.lease._owner = world.lease.owner
-        assert other.lease.keep() is Standing.LEADING
+    rules = ("~test:*", "~queue", "&*", "resetkeys", "~test:*", "~queue")
+    with limited(world, redis_url, "bounded", *rules) as other:
         other.made.pushes = {"bad": (Push(Route("forbidden"), "x"),)}
         done = other.commit([fire_of("a"), fire_of("bad"), fire_of("b")])
         assert [settled.fate for settled in done.settled] == [Fate.ACCEPTED, Fate.FAILED, Fate.ACCEPTED]
@@ -501,11 +503,6 @@ def test_a_queue_that_is_out_of_bounds_fails_its_own_fires_alone(world: World, r
         none = other.commit([fire_of("a2"), fire_of("b2")])
         assert [settled.fate for settled in none.settled] == [Fate.FAILED, Fate.FAILED]
         assert none.error is not None
-        other.publisher.close()
-        other.broker.close()
-        other.client.close()
-    finally:
-        world.client.execute_command("ACL", "DELUSER", "bounded")
 
 
 def test_the_state_of_a_job_with_several_fires_waits_for_the_next_commit(world: World) -> None:

@@ -4,12 +4,11 @@ As soon as the answer to a part of the commit is there, while the broker works o
 is somebody's own code, waits until the commit is over. Decides nothing.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from packages.infra.beat.decision_log import Outcome, say
+from packages.infra.beat.decision_log import Outcome, are_said, say
 from packages.infra.beat.entries.entry import BeatEntry
 from packages.infra.beat.entries.roster import Roster
 from packages.infra.beat.host import Host
@@ -17,9 +16,6 @@ from packages.infra.beat.publisher import Fate, FireOut, Settled
 
 if TYPE_CHECKING:
     from packages.infra.telemetry.beat_metrics import FireLabels
-
-# Whose module knows what became of fires.
-log = logging.getLogger("packages.infra.beat.committing")
 
 _ACCEPTED: Final = Fate.ACCEPTED
 
@@ -33,7 +29,7 @@ class AcceptedFires:
         self._fires = fires
         self._in_place = host.counts_in_place
         self._ran_at = host.utc_now().astimezone(host.app.timezone)
-        self._tells = log.isEnabledFor(logging.INFO)
+        self._tells = are_said()
         self._noted = bytearray(len(fires))
         self._outcomes: list[Outcome] = []
         # Of whose runs others are to be told.

@@ -51,9 +51,14 @@ class DeferFilter:
         return True
 
 
+def are_said() -> bool:
+    """Whether the log takes decisions at all: whoever collects many for it need not, else."""
+    return log.isEnabledFor(logging.INFO)
+
+
 def say(outcomes: Sequence[Outcome]) -> None:
     """A log line for each of these; next to nothing where the log leaves them out."""
-    if not log.isEnabledFor(logging.INFO):
+    if not are_said():
         return
     for outcome in outcomes:
         log.info("decision", extra=fields_of(outcome))

@@ -105,8 +105,7 @@ class RedisStateStore:
             known: dict[str, int] = {}
             for name, text in self._named(self._anchors, proposed).items():
                 try:
-                    # The same object where it can be: a hundred thousand jobs may have the same one.
-                    known[name] = proposed[name] if int(text) == proposed[name] else int(text)
+                    known[name] = _shared(int(text), proposed[name])
                 except ValueError as error:
                     self._set_aside(self._anchors, name, text, error)
             return known | self._proposed({name: at for name, at in proposed.items() if name not in known})
@@ -117,10 +116,7 @@ class RedisStateStore:
             for batch in _batches(missing, _PER_SCRIPT):
                 pipeline.eval(_PROPOSE, 1, self._anchors, *(part for name in batch for part in (name, missing[name])))
             kept = chain.from_iterable(pipeline.execute())
-            return {
-                name: missing[name] if int(text) == missing[name] else int(text)
-                for name, text in zip(missing, kept, strict=True)
-            }
+            return {name: _shared(int(text), missing[name]) for name, text in zip(missing, kept, strict=True)}
 
     def _read(self, key: str, names: Collection[str]) -> dict[str, str]:
         if len(names) > _NAME_AT_MOST:
@@ -155,6 +151,11 @@ def _batches(names: Collection[str], size: int = _BATCH) -> Iterator[list[str]]:
     rest = iter(names)
     while batch := list(islice(rest, size)):
         yield batch
+
+
+def _shared(kept: int, proposed: int) -> int:
+    """The anchor that is kept, as the object that was proposed if it is that: many jobs may have the same one."""
+    return proposed if kept == proposed else kept
 
 
 def _text(value: Any) -> str:  # noqa: ANN401  # a field or value as the client decodes it

@@ -1,15 +1,13 @@
 """An entry of the schedule that remembers whether it was given a `last_run_at`, and by whom. Decides nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, Final
 
 from celery.beat import ScheduleEntry
 
 # Attributes that are none of Celery's.
 _HELD: Final = frozenset({"_kwargs", "_options", "is_copied"})
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class BeatEntry(ScheduleEntry):

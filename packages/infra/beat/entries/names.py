@@ -4,7 +4,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
-AT_ONCE: Final = 1_000
+_AT_ONCE: Final = 1_000
 
 
 def name_of(key: Any) -> str:  # noqa: ANN401  # Celery takes anything as a name
@@ -12,7 +12,7 @@ def name_of(key: Any) -> str:  # noqa: ANN401  # Celery takes anything as a name
     return key if isinstance(key, str) else repr(key)
 
 
-def in_parts(names: Iterable[Any], at_once: int = AT_ONCE) -> Iterator[list[Any]]:
+def in_parts(names: Iterable[Any], at_once: int = _AT_ONCE) -> Iterator[list[Any]]:
     """Some at a time: to work on a hundred thousand at once would take their memory twice."""
     rest = iter(names)
     while part := list(islice(rest, at_once)):

@@ -49,6 +49,15 @@ class _Job(NamedTuple):
     kwargs: Any
 
 
+class _Plain(NamedTuple):
+    """An entry that a template may stand in for. `shape` is None until Celery has built a message of its kind."""
+
+    task_name: str
+    task: Any
+    arguments: ArgumentTexts
+    shape: Shape | None
+
+
 class Messages:
     """See `packages.infra.beat.messages.message.MessageMaker`. For one thread.
 
@@ -103,16 +112,14 @@ class Messages:
             return
         if not self._looked_at <= now < self._looks_at:
             self._look(now)
-        arguments, task_name = self._plain_arguments(entry), entry.task
-        if arguments is None or task_name is None:
+        plain = self._plain(entry, now)
+        if plain is None:
             return
-        task = self._tasks.get(task_name)
-        shape = self._shapes.known(task_name, task, options_and_kwargs(entry)[0], now)
-        if shape is None:
+        if plain.shape is None:
             # Out of a message that is not sent.
             decision = Decision(name, now, now, SCHEDULE, now, Verdict.FIRE, Reason.ON_TIME)
-            self._shapes.learnt(task_name, task, Asked(decision, entry, 0, now), arguments)
-        elif (job := _job_of(name, entry, shape, arguments)) is not None:
+            self._shapes.learnt(plain.task_name, plain.task, Asked(decision, entry, 0, now), plain.arguments)
+        elif (job := _job_of(name, entry, plain.shape, plain.arguments)) is not None:
             self._jobs.put(name, job)
 
     def forget(self, name: str) -> None:
@@ -136,29 +143,34 @@ class Messages:
     def _job(self, decision: Decision, entry: ScheduleEntry, term: int, published_at: int) -> _Job | Message:
         """What the messages of an entry have in common; the message itself, if it is Celery's to make."""
         asked = Asked(decision, entry, term, published_at)
-        arguments, task_name = self._plain_arguments(entry), entry.task
-        if arguments is None or task_name is None:
+        plain = self._plain(entry, published_at)
+        if plain is None:
             return built_by_celery(self._host, asked)
-        task = self._tasks.get(task_name)
-        shape = self._shapes.known(task_name, task, options_and_kwargs(entry)[0], published_at)
-        is_known = shape is not None
+        shape = plain.shape
         if shape is None:
-            found = self._shapes.learnt(task_name, task, asked, arguments)
+            found = self._shapes.learnt(plain.task_name, plain.task, asked, plain.arguments)
             if isinstance(found, Message):
                 return found
             shape = found
-        job = _job_of(decision.job, entry, shape, arguments)
+        job = _job_of(decision.job, entry, shape, plain.arguments)
         if job is None:
             return built_by_celery(self._host, asked)
-        if is_known:
+        if shape is plain.shape:
             # Else it may be the only job of its shape, and many of these would keep many shapes.
             self._jobs.put(decision.job, job)
         return job
 
-    def _plain_arguments(self, entry: ScheduleEntry) -> ArgumentTexts | None:
-        if self._conditions is None or type(entry) not in PLAIN_ENTRIES:
+    def _plain(self, entry: ScheduleEntry, at: int) -> _Plain | None:
+        """What is known of an entry at this instant; None if Celery has to build all of its messages."""
+        name = entry.task
+        if self._conditions is None or type(entry) not in PLAIN_ENTRIES or name is None:
             return None
-        return argument_texts(entry.args, options_and_kwargs(entry)[1], self._limits)
+        options, kwargs = options_and_kwargs(entry)
+        arguments = argument_texts(entry.args, kwargs, self._limits)
+        if arguments is None:
+            return None
+        task = self._tasks.get(name)
+        return _new(_Plain, (name, task, arguments, self._shapes.known(name, task, options, at)))
 
     def _look(self, published_at: int) -> None:
         """See whether what all templates hang on is as it was."""

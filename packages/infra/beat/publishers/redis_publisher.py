@@ -37,7 +37,6 @@ _OK: Final = 1
 _FOREIGN_KEY: Final = 2
 
 _CLAIMED: Final = Settled(Fate.CLAIMED)
-_REFUSED: Final = Settled(Fate.REFUSED)
 
 
 class ForeignKeyError(Exception):
@@ -215,9 +214,7 @@ class RedisPublisher:
         round_.accepted(new, sent.at)
 
     def _was_ours(self, commit: Commit, number: int) -> bool:
-        decision = commit.fires[number].fire.decision
-        claim = claim_of(decision.job, decision.nominal, decision.origin)
-        return self._unanswered.pop(claim, None) == commit.term
+        return self._unanswered.pop(_claim(commit, number), None) == commit.term
 
     def _failed(self, round_: Round, error: BaseException) -> None:
         """Nothing that was not answered is known: it is all to be done again."""
@@ -226,9 +223,7 @@ class RedisPublisher:
             self._unanswered.clear()
         for sent in round_.sent:
             for number in sent.call.in_order():
-                decision = round_.commit.fires[number].fire.decision
-                claim = claim_of(decision.job, decision.nominal, decision.origin)
-                self._unanswered[claim] = round_.commit.term
+                self._unanswered[_claim(round_.commit, number)] = round_.commit.term
         round_.sent.clear()
         round_.error = error
 
@@ -239,3 +234,8 @@ class RedisPublisher:
         except (RedisError, OSError) as error:
             log.warning("stored_value_stays", extra={"key": key, "error": str(error)})
         return ForeignKeyError(f"{key} is of another kind")
+
+
+def _claim(commit: Commit, number: int) -> bytes:
+    decision = commit.fires[number].fire.decision
+    return claim_of(decision.job, decision.nominal, decision.origin)
