@@ -5,12 +5,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from packages.scheduling.model import Job
+from packages.scheduling.control.controllers import NEUTRAL, Controllers
+from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode
+from packages.scheduling.readings import ObjectiveReading, QueueReading, TaskReading
 from packages.scheduling.sessions import SessionTable
 
 T = TypeVar("T")
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class Reading(NamedTuple, Generic[T]):
@@ -72,12 +74,44 @@ class Run(NamedTuple):
     counts_until: int
 
 
+class Pin(NamedTuple):
+    """An operator's word that this share of the fires of a queue goes out, whatever the control thinks.
+
+    `criticality` None: every one. `rate` is in millionths. It ends at `until` (exclusive); None: when it is taken back.
+    """
+
+    queue: str
+    criticality: Criticality | None
+    rate: int
+    since: int
+    until: int | None
+    note: str
+
+    def holds(self, at: int) -> bool:
+        """Whether it has not ended at the instant `at`."""
+        return self.until is None or at < self.until
+
+
+class Exemption(NamedTuple):
+    """An operator's word that no fire of `job` is throttled until `until` (exclusive); None: until taken back."""
+
+    job: str
+    since: int
+    until: int | None
+    note: str
+
+    def holds(self, at: int) -> bool:
+        """Whether it has not ended at the instant `at`."""
+        return self.until is None or at < self.until
+
+
 class Snapshot(NamedTuple):
     """All readings of one tick. Mappings are by name of queue, job, market or gate; a missing key is an absent reading.
 
     markets: compiled calendars by MIC code. active_markets: codes that the workers say are in use.
-    running: runs by job. backlog_messages: waiting and unacknowledged, by queue. lag_ms: age of the oldest, by queue.
-    slo_level: 0 to 3, by objective. gate_modes: an operator's word on a gate, above the job's own.
+    running: runs by job. gate_modes: an operator's word on a gate, above the job's own. queues, tasks, objectives: what
+    the probes tell. pins: by queue and criticality (None: every one); exempt: by job. controllers: the adaptive
+    control's state, as of this tick.
     """
 
     taken_at: int
@@ -85,7 +119,10 @@ class Snapshot(NamedTuple):
     active_markets: Reading[frozenset[str]] | None = None
     pauses: Reading[tuple[Pause, ...]] | None = None
     running: Reading[Mapping[str, tuple[Run, ...]]] | None = None
-    backlog_messages: Mapping[str, Reading[int]] = _NOTHING
-    lag_ms: Mapping[str, Reading[int]] = _NOTHING
-    slo_level: Mapping[str, Reading[int]] = _NOTHING
     gate_modes: Mapping[str, GateMode] = _NOTHING
+    queues: Mapping[str, Reading[QueueReading]] = _NOTHING
+    tasks: Mapping[str, Reading[TaskReading]] = _NOTHING
+    objectives: Mapping[str, Reading[ObjectiveReading]] = _NOTHING
+    pins: Mapping[tuple[str, Criticality | None], Pin] = _NOTHING
+    exempt: Mapping[str, Exemption] = _NOTHING
+    controllers: Controllers = NEUTRAL

@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from packages.scheduling.control.controllers import NEUTRAL
 from packages.scheduling.decision import Decision, Opinion, Reason, Verdict
 from packages.scheduling.instants import LAST_INSTANT, NEVER_ENDS
 from packages.scheduling.policies import GateMode
@@ -109,8 +110,11 @@ snapshots = st.builds(
     pauses=st.none() | readings(st.lists(pauses, max_size=2).map(tuple)),
     active_markets=st.none() | readings(st.frozensets(texts, max_size=3)),
     running=st.none() | readings(by_name(st.lists(runs, max_size=2).map(tuple))),
-    backlog_messages=by_name(readings(st.integers(0, 10**9))),
-    lag_ms=by_name(readings(st.integers(0, 10**9))),
-    slo_level=by_name(readings(st.integers(0, 3))),
     gate_modes=by_name(modes),
+    queues=st.just({}),
+    tasks=st.just({}),
+    objectives=st.just({}),
+    pins=st.just({}),
+    exempt=st.just({}),
+    controllers=st.just(NEUTRAL),
 )

@@ -130,7 +130,6 @@ TICK: dict[str, Any] = {"v": 1, "tick": "1.1", "term": 1, "at": 5_000, "policies
         json.dumps({**TICK, "pauses": [0, [["nobody", "", 1, None, ""]]]}),
         json.dumps({**TICK, "running": [0, {"job": [["id"]]}]}),
         json.dumps({**TICK, "running": [0]}),
-        json.dumps({**TICK, "lag_ms": {"queue": [0, "long"]}}),
         json.dumps({**TICK, "gate_modes": {"pause": "now and then"}}),
         json.dumps({**TICK, "calendars": ["XNYS"]}),
         json.dumps({**TICK, "controllers": []}),

@@ -94,13 +94,6 @@ def tick_text(  # noqa: PLR0913  # one for each part of the record
                 if job in looked_at
             },
         )
-    for name, readings in (
-        ("backlog_messages", snapshot.backlog_messages),
-        ("lag_ms", snapshot.lag_ms),
-        ("slo_level", snapshot.slo_level),
-    ):
-        if readings:
-            raw[name] = {key: (at - reading.taken_at, reading.value) for key, reading in readings.items()}
     if snapshot.gate_modes:
         raw["gate_modes"] = dict(snapshot.gate_modes)
     if snapshot.markets:
@@ -140,15 +133,8 @@ def _snapshot(raw: dict[str, Any], at: int) -> Snapshot:
         running=None
         if running is None
         else _reading(at, running[0], {job: tuple(Run(*run) for run in runs) for job, runs in running[1].items()}),
-        backlog_messages=_numbers(raw, "backlog_messages", at),
-        lag_ms=_numbers(raw, "lag_ms", at),
-        slo_level=_numbers(raw, "slo_level", at),
         gate_modes={gate: GateMode(mode) for gate, mode in raw.get("gate_modes", {}).items()},
     )
-
-
-def _numbers(raw: dict[str, Any], name: str, at: int) -> dict[str, Reading[int]]:
-    return {key: _reading(at, age, _of_type(int, value)) for key, (age, value) in raw.get(name, {}).items()}
 
 
 def _reading(at: int, age_ms: int, value: T) -> Reading[T]:

@@ -1,0 +1,77 @@
+"""What the adaptive control remembers from one control interval to the next, and what the gates read. Values only."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from packages.scheduling.model import Criticality
+
+_NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
+
+
+class WaitBasis(StrEnum):
+    """How a queue's wait is known: it is empty, the oldest message says, by length and pace, or it stands still."""
+
+    EMPTY = "empty"
+    OLDEST = "oldest"
+    ESTIMATE = "estimate"
+    STUCK = "stuck"
+
+
+class QueueControl(NamedTuple):
+    """One queue. `rates`: what share of the fires of a criticality is let through, in millionths; a missing one is all.
+
+    `wait_ms` None: not known, or, when `basis` is `stuck`, without end. `above_since`: since when the wait has never
+    been below the target. `since`: since when it is throttled. `unserved`: nobody consumes it. `beside`: the queues
+    that share its workers.
+    """
+
+    wait_ms: int | None = None
+    basis: WaitBasis | None = None
+    above_since: int | None = None
+    rates: Mapping[Criticality, int] = _NOTHING
+    since: int | None = None
+    unserved: bool = False
+    beside: frozenset[str] = frozenset()
+
+
+class LevelControl(NamedTuple):
+    """One objective: its level, 0 to 3, since when, and since when nothing has called for it any more."""
+
+    level: int
+    since: int
+    calm_since: int | None = None
+    sheds: frozenset[str] | None = None
+
+
+class TargetControl(NamedTuple):
+    """One task that fails: what share of its fires is let through, in millionths, and since when it is throttled."""
+
+    rate: int
+    since: int
+
+
+class Controllers(NamedTuple):
+    """The whole state. A queue, objective or task that is not there is left alone.
+
+    `coalesced`: fires that a later one has taken up, by (queue, criticality), since it is throttled.
+    """
+
+    stepped_at: int | None = None
+    queues: Mapping[str, QueueControl] = _NOTHING
+    levels: Mapping[str, LevelControl] = _NOTHING
+    targets: Mapping[str, TargetControl] = _NOTHING
+    coalesced: Mapping[tuple[str, Criticality], int] = _NOTHING
+
+    @property
+    def throttles(self) -> bool:
+        """Whether any fire of any job may be passed over."""
+        return (
+            bool(self.targets)
+            or any(each.level for each in self.levels.values())
+            or any(each.rates or each.unserved for each in self.queues.values())
+        )
+
+
+NEUTRAL: Final = Controllers()

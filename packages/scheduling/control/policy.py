@@ -1,0 +1,120 @@
+"""The thresholds of the adaptive control as frozen values, checked when built. Durations are in whole milliseconds.
+
+Shares (rates, ratios) are in millionths, so that a state that was written and read again is the same to the last bit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from packages.scheduling.control.objective import Objective
+from packages.scheduling.instants import HOUR_MS, MINUTE_MS, SECOND_MS
+from packages.scheduling.model import Criticality
+from packages.scheduling.policies import GateMode, PolicyError
+
+ONE: Final = 1_000_000
+# The first to be throttled first.
+SHEDDING_ORDER: Final = (Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS, Criticality.CRITICAL)
+LEAST_RATES: Final[Mapping[Criticality, int]] = MappingProxyType(
+    {Criticality.SHEDDABLE: 0, Criticality.SHEDDABLE_PLUS: 50_000, Criticality.CRITICAL: ONE}
+)
+
+
+def _is_share(value: int) -> bool:
+    return 0 <= value <= ONE
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogPolicy:
+    """When a queue counts as overloaded, and how its rates answer.
+
+    `target_ms`: the wait that may stand in a queue, unless `targets_ms` has one for it. `standing_ms`: for how long the
+    wait must never have been below it (CoDel's INTERVAL). `decrease`: an overloaded rate is cut by this share,
+    `steepest` times that at most where the wait is that many targets; `increase`: what is added to a rate while its
+    queue is not. `least_rates`: how far each criticality may be throttled; critical_plus never is.
+
+    Sources: Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 10(5), 2012; Chiu and Jain, Computer Networks
+    and ISDN Systems 17(1), 1989.
+    """
+
+    mode: GateMode = GateMode.ENFORCE
+    target_ms: int = 5 * SECOND_MS
+    targets_ms: Mapping[str, int] = field(default_factory=dict)
+    standing_ms: int = MINUTE_MS
+    decrease: int = 100_000
+    steepest: int = 3
+    increase: int = 20_000
+    least_rates: Mapping[Criticality, int] = LEAST_RATES
+
+    def __post_init__(self) -> None:
+        for queue, target_ms in {"every queue": self.target_ms, **self.targets_ms}.items():
+            if not 0 < target_ms < self.standing_ms:
+                raise PolicyError(
+                    f"the target of {queue}, {target_ms} ms, is not between 0 and the interval, {self.standing_ms} ms"
+                )
+        if not (0 < self.decrease < ONE and 0 < self.increase <= ONE):
+            raise PolicyError("a rate is decreased and increased by a share between 0 and 1")
+        if not 1 <= self.steepest <= ONE // self.decrease:
+            raise PolicyError(f"a rate may not be cut to nothing at once: {self.steepest} times {self.decrease / ONE}")
+        if set(self.least_rates) != set(SHEDDING_ORDER) or not all(map(_is_share, self.least_rates.values())):
+            raise PolicyError("least rates are shares from 0 to 1, of sheddable, sheddable_plus and critical")
+        if self.least_rates[Criticality.CRITICAL] == 0:
+            raise PolicyError("the least rate of critical work must be above 0: it may be slowed, never stopped")
+
+    def target_of(self, queue: str) -> int:
+        """The wait that may stand in a queue, in ms."""
+        return self.targets_ms.get(queue, self.target_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class SloPolicy:
+    """`dwell_ms`: a level is left for the one below after so long without cause. `least_events`: in both windows."""
+
+    mode: GateMode = GateMode.ENFORCE
+    objectives: tuple[Objective, ...] = ()
+    dwell_ms: int = 10 * MINUTE_MS
+    least_events: int = 20
+
+    def __post_init__(self) -> None:
+        if self.dwell_ms <= 0 or self.least_events <= 0:
+            raise PolicyError("the dwell and the least number of events must be above zero")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPolicy:
+    """A task of which less than `succeeding` goes well is shed, up to `most_shed`, once it has `least_runs`.
+
+    Source: Google SRE book, chapter 21, "Client-Side Throttling"; Envoy's admission control.
+    """
+
+    mode: GateMode = GateMode.ENFORCE
+    succeeding: int = 500_000
+    most_shed: int = 800_000
+    least_runs: int = 10
+
+    def __post_init__(self) -> None:
+        if not (0 < self.succeeding <= ONE and 0 < self.most_shed < ONE):
+            raise PolicyError("what should succeed and what may be shed are shares between 0 and 1")
+        if self.least_runs <= 0:
+            raise PolicyError("the least number of runs must be above zero")
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPolicy:
+    """All of them. `interval_ms`: rates and levels change once in it. A reading older than `stale_ms` is absent."""
+
+    interval_ms: int = 5 * SECOND_MS
+    stale_ms: int = 30 * SECOND_MS
+    backlog: BacklogPolicy = field(default_factory=BacklogPolicy)
+    slo: SloPolicy = field(default_factory=SloPolicy)
+    target: TargetPolicy = field(default_factory=TargetPolicy)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.interval_ms <= self.backlog.standing_ms:
+            raise PolicyError(
+                f"the control interval, {self.interval_ms} ms, is not between 0 and the interval of a standing queue, "
+                f"{self.backlog.standing_ms} ms"
+            )
+        if not self.interval_ms <= self.stale_ms <= HOUR_MS:
+            raise PolicyError("a reading is stale after the control interval at the earliest, and within an hour")
