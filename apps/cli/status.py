@@ -25,6 +25,7 @@ from apps.cli.output import AsJson, coloured, is_terminal, is_wide, print_json, 
 from apps.cli.pause import print_pauses
 from apps.cli.supervisor.record import read_record
 from packages.catalogue.jobs import JOBS
+from packages.catalogue.queues import QUEUES
 from packages.infra.connections import embedded_servers_needed, resolve_connections
 from packages.scheduling.instants import to_datetime
 from packages.shared_settings import get_beat_settings, get_worker_io_settings
@@ -160,11 +161,12 @@ def _processes(settings: CommonSettings) -> list[ProcessRow]:
 
 
 def _queues(celery_app: Celery) -> list[QueueRow]:
-    from packages.infra.queue.depths import queue_depths
+    from packages.infra.probes.declared import DeclaredQueues
 
     with celery_app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=1, timeout=2)
-        return [QueueRow(name, waiting) for name, waiting in queue_depths(connection).items()]
+        declared = DeclaredQueues(connection)
+        return [QueueRow(queue.name, declared.ready(queue.name)) for queue in QUEUES]
 
 
 def _jobs(celery_app: Celery) -> list[JobRow]:

@@ -94,6 +94,9 @@ class Loop:
             self._opened.readings.want(whole)
             self._engine.use_markets(self._opened.readings.read(now)[0].markets)
         self.roster.update(schedule, names, now, leads=self.leads)
+        if self._opened.readings.wants_every_job:
+            jobs = self._engine.names
+            self._opened.readings.want([self._engine.job(name) for name in map(name_of, names) if name in jobs])
         for name in names:
             self._opened.publisher.forget(name_of(name))
 

@@ -1,7 +1,7 @@
 """What the scheduler asks of the world at each wake-up, as a port, and the answer when there is nobody to ask."""
 
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from packages.scheduling.model import Job
 from packages.scheduling.requests import BackfillRequest, TriggerRequest
@@ -11,7 +11,13 @@ Request = TriggerRequest | BackfillRequest
 
 
 class Readings(Protocol):
-    """All that is known at a wake-up. No method raises because a server is away: what is not known is absent."""
+    """All that is known at a wake-up. No method raises because a server is away: what is not known is absent.
+
+    `wants_every_job`: whether `want` is to be told of the jobs of plain entries, too.
+    """
+
+    @property
+    def wants_every_job(self) -> bool: ...  # noqa: D102  # the class says it
 
     def want(self, jobs: Collection[Job]) -> None:
         """Jobs that were taken in: what their policies speak of is read from now on."""
@@ -32,6 +38,8 @@ class Readings(Protocol):
 
 class NoReadings:
     """Nothing is known and nobody asks for anything."""
+
+    wants_every_job: Final = False
 
     def want(self, jobs: Collection[Job]) -> None:
         """See `Readings`."""
