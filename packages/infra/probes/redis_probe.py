@@ -1,5 +1,7 @@
 """The probe of a broker that is Redis: everything in one pipelined round trip, within the time limit of its client."""
 
+import time
+from collections.abc import Callable
 from typing import Final
 
 from packages.infra.probes.interval_probe import IntervalProbe
@@ -17,9 +19,15 @@ class RedisProbe(IntervalProbe):
     """See `Probe`. `redis` stays its owner's."""
 
     def __init__(
-        self, redis: BrokerRedis, work: Work, *, interval_ms: int, judge: ObjectiveSource | None = None
+        self,
+        redis: BrokerRedis,
+        work: Work,
+        *,
+        interval_ms: int,
+        judge: ObjectiveSource | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(interval_ms=interval_ms, judge=judge)
+        super().__init__(interval_ms=interval_ms, judge=judge, monotonic=monotonic)
         self._client = redis.client
         self._waiting = RedisQueues(redis)
         self._work = work
