@@ -44,12 +44,14 @@ class Probe:
     def __init__(self, interval_ms: int) -> None:
         self.interval_ms = interval_ms
         self.wanted: list[tuple[set[str], set[str], list[Objective]]] = []
+        self.asked_at: list[int] = []
         self.closed = False
 
     def want(self, queues: Collection[str], tasks: Collection[str], objectives: Collection[Objective]) -> None:
         self.wanted.append((set(queues), set(tasks), list(objectives)))
 
     def read(self, now_ms: int) -> ProbeReadings:
+        self.asked_at.append(now_ms - NOW)
         return ProbeReadings(queues={"area": Reading(QueueReading(ready=1), now_ms)})
 
     def close(self) -> None:
@@ -77,19 +79,20 @@ def test_nothing_is_opened_before_there_is_a_job() -> None:
     assert world.probes == []
     world.probing.want([JOB])
     assert world.probing.read(NOW) == world.probes[0].read(NOW)
-    assert [probe.interval_ms for probe in world.probes] == [5 * SECOND_MS]
+    assert world.probing.read(NOW) == world.probing.read(NOW + 1)
+    assert [probe.interval_ms for probe in world.probes] == [4_400]
 
 
 def test_the_queues_and_tasks_of_the_jobs_are_wanted_once() -> None:
     world = World()
     world.probing.want([JOB])
-    for _ in range(2):
-        world.probing.read(NOW)
+    for step in range(2):
+        world.probing.read(NOW + step * MINUTE_MS)
         world.probing.want([JOB, replace(JOB, name="again")])
     [probe] = world.probes
     assert probe.wanted == [({"area"}, {"a.b"}, [])]
     world.probing.want([replace(JOB, queue="other", task="a.c")])
-    world.probing.read(NOW)
+    world.probing.read(NOW + 2 * MINUTE_MS)
     assert probe.wanted[1:] == [({"area", "other"}, {"a.b", "a.c"}, [])]
 
 
@@ -98,10 +101,56 @@ def test_other_thresholds_hold_from_the_next_reading_on() -> None:
     world.probing.want([JOB])
     world.probing.read(NOW)
     world.control.policy = ControlPolicy(interval_ms=SECOND_MS, slo=SloPolicy(objectives=(OBJECTIVE,)))
-    world.probing.read(NOW)
+    world.probing.read(NOW + 2 * SECOND_MS)
     [probe] = world.probes
-    assert probe.interval_ms == SECOND_MS
+    assert probe.interval_ms == SECOND_MS // 2
     assert probe.wanted[-1] == ({"area"}, {"a.b"}, [OBJECTIVE])
+
+
+@pytest.mark.parametrize(
+    ("looks", "asked"),
+    [
+        # There was time shortly before the control goes by the readings, and they are asked for once.
+        ([4_300, 4_399, 4_400, 4_500, 4_900], [0, 4_400]),
+        ([4_900, 4_999], [0, 4_900]),
+        ([], [0]),
+    ],
+)
+def test_readings_are_asked_for_when_there_is_time_shortly_before_they_are_wanted(
+    looks: list[int], asked: list[int]
+) -> None:
+    world = World()
+    world.probing.want([JOB])
+    world.probing.read(NOW)
+    for after_ms in looks:
+        world.probing.read(NOW + after_ms)
+        world.probing.look_ahead(NOW + after_ms, stepped_at=NOW)
+    world.probing.read(NOW + 5_000)
+    assert world.probes[0].asked_at == asked
+
+
+def test_where_there_is_never_time_they_are_asked_for_all_the_same() -> None:
+    world = World()
+    world.probing.want([JOB])
+    for after_ms in (0, 5_000, 5_999, 6_000, 11_999, 12_000, 11_000):
+        world.probing.read(NOW + after_ms)
+    # The last one by a clock that was set back.
+    assert world.probes[0].asked_at == [0, 6_000, 12_000, 11_000]
+
+
+@pytest.mark.parametrize("late_ms", [0, 400, 5_000])
+def test_whenever_the_control_goes_by_readings_they_are_fresh(late_ms: int) -> None:
+    world, stepped_at, ages = World(), NOW, []
+    world.probing.want([JOB])
+    for now in range(NOW, NOW + 2 * MINUTE_MS, 500):
+        told = world.probing.read(now)
+        assert told is not None
+        if now >= stepped_at + 5_000 + late_ms:
+            stepped_at = now
+            ages.append(now - told.queues["area"].taken_at)
+        world.probing.look_ahead(now, stepped_at)
+    assert len(ages) > 10
+    assert max(ages) <= 600 + max(late_ms, 500)
 
 
 def test_a_probe_is_closed_and_opened_again() -> None:
@@ -118,7 +167,7 @@ def test_a_probe_is_closed_and_opened_again() -> None:
 def test_what_is_told_is_in_the_snapshot() -> None:
     world = World()
     readings = BrokerReadings(None, None, world.probing)
-    assert readings.wants_every_job
+    assert readings.has_probes
     assert readings.read(NOW)[0].queues == {}
     readings.want([JOB])
     assert readings.read(NOW)[0].queues == {"area": Reading(QueueReading(ready=1), NOW)}
@@ -129,7 +178,7 @@ def test_what_is_told_is_in_the_snapshot() -> None:
 def test_an_app_without_a_control_has_no_probing() -> None:
     app = Celery("test", broker="memory://", set_as_current=False)
     assert probing_of(app, None) is None
-    assert not BrokerReadings(None, None, None).wants_every_job
+    assert not BrokerReadings(None, None, None).has_probes
     app.conf.beat_control = Control()
     assert probing_of(app, None) is not None
 
@@ -141,9 +190,10 @@ class Recorded:
         self._readings = readings
         self.snapshots: list[Snapshot] = []
         self.want = readings.want
+        self.look_ahead = readings.look_ahead
         self.acknowledge = readings.acknowledge
         self.close = readings.close
-        self.wants_every_job = readings.wants_every_job
+        self.has_probes = readings.has_probes
 
     def read(self, now: int) -> tuple[Snapshot, Sequence[Request]]:
         snapshot, requests = self._readings.read(now)

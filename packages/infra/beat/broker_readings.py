@@ -80,7 +80,7 @@ class BrokerReadings:
         self._away = Errand("control", (RedisError, OSError))
 
     @property
-    def wants_every_job(self) -> bool:
+    def has_probes(self) -> bool:
         """See `Readings`."""
         return self._probing is not None
 
@@ -121,6 +121,11 @@ class BrokerReadings:
         if told is not None:
             snapshot = snapshot._replace(queues=told.queues, tasks=told.tasks, objectives=told.objectives)
         return snapshot, requests
+
+    def look_ahead(self, now: int, stepped_at: int | None) -> None:
+        """See `Readings`."""
+        if self._probing is not None:
+            self._probing.look_ahead(now, stepped_at)
 
     def acknowledge(self, requests: Sequence[Request]) -> None:
         """See `Readings`."""

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 # What takes longer to publish is more than is to be decided in one go.
 LONGEST_ROUND_S: Final = 0.5
+# With less time than this until something is due nobody is asked anything that can wait.
+ROOM_TO_ASK_S: Final = 0.1
 _WRITTEN_EVERY_S: Final = WRITTEN_EVERY.total_seconds()
 
 
@@ -94,7 +96,7 @@ class Loop:
             self._opened.readings.want(whole)
             self._engine.use_markets(self._opened.readings.read(now)[0].markets)
         self.roster.update(schedule, names, now, leads=self.leads)
-        if self._opened.readings.wants_every_job:
+        if self._opened.readings.has_probes:
             jobs = self._engine.names
             self._opened.readings.want([self._engine.job(name) for name in map(name_of, names) if name in jobs])
         for name in names:
@@ -131,7 +133,12 @@ class Loop:
 
     def prepare(self, now: int) -> bool:
         """There is time: do some of what is to be done soon. Whether there is more of it."""
-        return self.leads and self._lease.is_trusted and not self._outage and self._preparing.run(now)
+        if not (self.leads and self._lease.is_trusted) or self._outage:
+            return False
+        readings = self._opened.readings
+        if readings.has_probes and self.wait_s(now / SECOND_MS) > ROOM_TO_ASK_S:
+            readings.look_ahead(now, self._engine.controllers.stepped_at)
+        return self._preparing.run(now)
 
     def next_wake(self) -> int | None:
         """The instant at which something is due; None if nobody knows of any."""

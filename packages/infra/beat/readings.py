@@ -13,11 +13,12 @@ Request = TriggerRequest | BackfillRequest
 class Readings(Protocol):
     """All that is known at a wake-up. No method raises because a server is away: what is not known is absent.
 
-    `wants_every_job`: whether `want` is to be told of the jobs of plain entries, too.
+    `has_probes`: whether queues are asked about. Then `want` is to be told of the jobs of plain entries, too, and
+    `look_ahead` to be called.
     """
 
     @property
-    def wants_every_job(self) -> bool: ...  # noqa: D102  # the class says it
+    def has_probes(self) -> bool: ...  # noqa: D102  # the class says it
 
     def want(self, jobs: Collection[Job]) -> None:
         """Jobs that were taken in: what their policies speak of is read from now on."""
@@ -25,6 +26,10 @@ class Readings(Protocol):
 
     def read(self, now: int) -> tuple[Snapshot, Sequence[Request]]:
         """The snapshot, and what operators asked for. Its `markets` are another object only when they changed."""
+        ...
+
+    def look_ahead(self, now: int, stepped_at: int | None) -> None:
+        """There is time to ask what will be wanted soon; the adaptive control went by the readings of `stepped_at`."""
         ...
 
     def acknowledge(self, requests: Sequence[Request]) -> None:
@@ -39,7 +44,7 @@ class Readings(Protocol):
 class NoReadings:
     """Nothing is known and nobody asks for anything."""
 
-    wants_every_job: Final = False
+    has_probes: Final = False
 
     def want(self, jobs: Collection[Job]) -> None:
         """See `Readings`."""
@@ -47,6 +52,9 @@ class NoReadings:
     def read(self, now: int) -> tuple[Snapshot, Sequence[Request]]:
         """See `Readings`."""
         return Snapshot(taken_at=now), ()
+
+    def look_ahead(self, now: int, stepped_at: int | None) -> None:
+        """See `Readings`."""
 
     def acknowledge(self, requests: Sequence[Request]) -> None:
         """See `Readings`."""
