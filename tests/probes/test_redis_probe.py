@@ -9,6 +9,7 @@ import pytest
 from celery import Celery
 
 from packages.infra.probes.interval_probe import MOST
+from packages.infra.probes.judging import Judges
 from packages.infra.probes.objective_source import CountsOf
 from packages.infra.probes.opening import open_probe
 from packages.infra.probes.probe import ProbeReadings
@@ -19,6 +20,7 @@ from packages.infra.queue.work_buckets import SEPARATOR
 from packages.infra.queue.work_counts import WorkCounts
 from packages.infra.queue.worker_heartbeats import Heartbeat, WorkerHeartbeats, say
 from packages.infra.telemetry.instants import rfc3339
+from packages.scheduling.control.burn import WINDOWS_MS
 from packages.scheduling.control.objective import Measure, Objective
 from packages.scheduling.instants import DAY_MS, MINUTE_MS, SECOND_MS, to_instant
 from packages.scheduling.readings import ObjectiveReading, TaskReading, WindowCount
@@ -241,6 +243,21 @@ def test_what_real_workers_tell_is_read(redis_url: str, redis: BrokerRedis) -> N
     assert area.over_ms >= 30 * SECOND_MS
     assert (gone.consumers, unheard.consumers, unheard.completed) == (0, None, None)
     assert told.tasks["a.b"].value == TaskReading(9, 7)
+
+
+def test_objectives_are_judged_by_what_real_workers_count(redis_url: str, redis: BrokerRedis) -> None:
+    now = to_instant(datetime.now(UTC))
+    field = SEPARATOR.join(("area", "a.b", "none", ""))
+    for length_s in (10, 300, 3_600):
+        bucket = redis.key(f"work:{length_s}:{now // SECOND_MS // length_s * length_s}")
+        redis.client.hset(bucket, mapping={f"{field}ok": 7, f"{field}failed": 2})
+    probe = open_probe(app_on(redis_url), redis, interval_ms=INTERVAL_MS, judge=Judges(None))
+    probe.want(["area"], ["a.b"], [GOOD])
+    # The history comes with the first few readings; a window of which a part is not known yet is not told of.
+    known = [probe.read(now + step * INTERVAL_MS).objectives for step in range(4)]
+    assert len(known[0]["good"].value) < len(WINDOWS_MS)
+    assert known[-1]["good"].taken_at == now + 3 * INTERVAL_MS
+    assert known[-1]["good"].value == tuple(WindowCount(window_ms, 2, 9) for window_ms in WINDOWS_MS)
 
 
 @pytest.mark.parametrize("key", ["workers", "work:10:0"])

@@ -104,8 +104,9 @@ def probing_of(app: Celery, redis: BrokerRedis | None) -> Probing | None:
 
     def opened(interval_ms: int) -> "Probe":
         # Imported here: most beats need none of it.
+        from packages.infra.probes.judging import Judges
         from packages.infra.probes.opening import open_probe
 
-        return open_probe(app, redis, interval_ms=interval_ms)
+        return open_probe(app, redis, interval_ms=interval_ms, judge=Judges(None))
 
     return Probing(control, opened)
