@@ -7,13 +7,19 @@ A job whose trigger or policy raises is contained: it is reported, put aside for
 go on. Not safe for several threads.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from packages.scheduling.candidate import Candidate
+from packages.scheduling.control.controllers import Controllers
+from packages.scheduling.control.controlling import Controlling
+from packages.scheduling.control.policy import ControlPolicy
+from packages.scheduling.control.step import Step, step
+from packages.scheduling.decision import THROTTLED_BY
 from packages.scheduling.due import due_alone, due_of
 from packages.scheduling.instants import MINUTE_MS
-from packages.scheduling.model import Job
+from packages.scheduling.model import Criticality, Job
 from packages.scheduling.plan import Fire, TickPlan, plan_tick, publish_failed
 from packages.scheduling.policies import GateMode
 from packages.scheduling.requests import BackfillRequest, TriggerRequest, with_request
@@ -41,6 +47,7 @@ class Engine:
         self._waiting: dict[str, Slot] = {}
         self._index: WakeIndex[Slot] = WakeIndex()
         self._gate_modes: Mapping[str, GateMode] = {}
+        self._controlling = Controlling()
 
     @property
     def names(self) -> Collection[str]:
@@ -66,6 +73,32 @@ class Engine:
         return self._slots[name].state
 
     @property
+    def controllers(self) -> Controllers:
+        """What the adaptive control remembers; the same object until an interval is over."""
+        return self._controlling.controllers
+
+    @property
+    def debt(self) -> Mapping[tuple[str, Criticality], int]:
+        """How many jobs owe a fire that a throttle holds back, by queue and criticality."""
+        return Counter(
+            (slot.job.queue, slot.job.criticality)
+            for slot in self._waiting.values()
+            if any(fire.reason in THROTTLED_BY for fire in slot.state.open)
+        )
+
+    def use_control(self, policy: ControlPolicy | None, *, step: Step = step) -> None:
+        """Let publishing answer to the readings from the next tick on, by these thresholds; None: let it not."""
+        self._controlling.use(policy, step)
+
+    def put_controllers(self, controllers: Controllers) -> None:
+        """Go on with what another engine left."""
+        self._controlling.controllers = controllers
+
+    def reset_control(self, queue: str | None = None) -> None:
+        """Forget what was learnt of a queue, or, with None, of everything: nothing is throttled then."""
+        self._controlling.reset(queue)
+
+    @property
     def markets(self) -> Mapping[str, SessionTable]:
         """The calendars in use, by market."""
         return self._markets
@@ -86,6 +119,7 @@ class Engine:
         """Take a job in, in place of one of the same name; returns the state with which it begins (see `taken_in`)."""
         state = taken_in(job, state, now)
         self.remove(job.name)
+        self._controlling.add(job)
         slot = self._slots[job.name] = Slot(job, state)
         self._keep(slot, state)
         self._look_ahead(slot)
@@ -105,6 +139,7 @@ class Engine:
         """Forget a job; nothing if there is none."""
         slot = self._slots.pop(name, None)
         if slot is not None:
+            self._controlling.remove(slot.job)
             self._waiting.pop(name, None)
             self._index.put(slot, None)
 
@@ -118,6 +153,7 @@ class Engine:
 
     def tick(self, snapshot: Snapshot, now: int, *, limit: int = 1_000) -> Tick:
         """Decide what is due at `now`, for at most `limit` jobs, the longest due first."""
+        snapshot = self._controlling.controlled(snapshot, now)
         if snapshot.gate_modes != self._gate_modes:
             self._ask_again(snapshot.gate_modes, now)
         candidates: list[Candidate] = []
@@ -153,6 +189,7 @@ class Engine:
         for failure in failures:
             states.pop(failure.job, None)
         self._go_on(looked_at, upcoming, states)
+        self._controlling.decided(plan.decisions, self._slots)
         wake = self.next_wake()
         return Tick(
             fires=plan.fires,

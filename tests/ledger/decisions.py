@@ -90,6 +90,7 @@ states = st.builds(
     clock=st.integers(0, 3),
     fired=st.integers(0, 10**9),
     taken=or_default((), st.lists(texts, max_size=2).map(tuple)),
+    credit=st.none() | st.integers(0, 10**6),
 )
 
 
