@@ -18,7 +18,13 @@ from packages.scheduling.control.controllers import (
     WaitBasis,
 )
 from packages.scheduling.model import Criticality
-from tests.ledger.control_values import controllers
+from tests.ledger.control_values import FIELDS, controllers
+
+
+def test_every_field_is_drawn() -> None:
+    """One that is added is to be written, too."""
+    drawn = {kind: tuple(fields) for kind, fields in FIELDS.items()}
+    assert drawn == {kind: kind._fields for kind in (QueueControl, LevelControl, TargetControl, Controllers)}
 
 
 @given(controllers)

@@ -82,6 +82,7 @@ def _queue_plain(queue: QueueControl) -> dict[str, Any]:
     return _without_nothing(
         wait_ms=queue.wait_ms,
         basis=queue.basis,
+        messages=queue.messages,
         above_since=queue.above_since,
         rates=dict(sorted(queue.rates.items())),
         since=queue.since,
@@ -106,8 +107,9 @@ def _queue(raw: object) -> QueueControl:
     given = _fields(raw, _QUEUE_FIELDS)
     basis = given.get("basis")
     return QueueControl(
-        wait_ms=None if (wait_ms := given.get("wait_ms")) is None else _count(wait_ms),
+        wait_ms=_count_or_none(given.get("wait_ms")),
         basis=None if basis is None else WaitBasis(basis),
+        messages=_count_or_none(given.get("messages")),
         above_since=_instant_or_none(given.get("above_since")),
         rates={Criticality(name): _share(rate) for name, rate in _dict(given.get("rates", {})).items()},
         since=_instant_or_none(given.get("since")),
@@ -159,6 +161,10 @@ def _share(value: object) -> int:
 
 def _count(value: object) -> int:
     return _number(value, 0, _MOST)
+
+
+def _count_or_none(value: object) -> int | None:
+    return None if value is None else _count(value)
 
 
 def _names(value: object) -> frozenset[str]:
