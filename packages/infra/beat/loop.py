@@ -31,7 +31,7 @@ from packages.infra.beat.trouble import trouble_of
 from packages.infra.beat.unfinished import wait_again
 from packages.infra.beat.wiring import Opened
 from packages.infra.queue.outages import Errand
-from packages.infra.telemetry.beat_metrics import Facts
+from packages.infra.telemetry.beat_metrics import NO_CONTROL, Facts
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import SECOND_MS, to_instant
 from packages.scheduling.snapshot import Snapshot
@@ -205,6 +205,7 @@ class Loop:
         if requests:
             self._taking_over.run(requests, now)
         tick = engine.tick(snapshot, now, limit=self._batch.size)
+        self._control.seen(tick.snapshot)
         for failure in tick.failures:
             roster.quarantine.put_aside(failure.job, failure.error, failure.until)
         roster.quarantine.recovered(tick.states)
@@ -248,7 +249,9 @@ class Loop:
         self._told_at_s = monotonic_s
         board, quarantined = self._opened.status, self.roster.quarantine.listed
         days_left = {market: table.days_left(now) for market, table in self._engine.markets.items()}
-        self._host.metrics.tell(Facts(len(self._engine.names), len(quarantined), lease.clock_distance_ms, days_left))
+        jobs, leads = len(self._engine.names), lease.standing is Standing.LEADING
+        control = self._control.facts(now) if leads else NO_CONTROL
+        self._host.metrics.tell(Facts(jobs, len(quarantined), lease.clock_distance_ms, days_left, control))
         if board is None:
             return
         status = BeatStatus(
@@ -257,13 +260,15 @@ class Loop:
             term=lease.term,
             since=self._stands[1],
             last_tick=now,
-            jobs=len(self._engine.names),
+            jobs=jobs,
             clock_distance_ms=lease.clock_distance_ms,
             trouble=self._trouble(),
             quarantined={name: quarantined[name].error for name in sorted(quarantined)[:MOST_TOLD]},
             put_aside=len(quarantined),
             days_left=days_left,
             version=self.roster.policies.text,
+            control=self._control.modes if leads else {},
+            owed=control.owed,
         )
         self._telling.run(lambda: board.write(status))
 
