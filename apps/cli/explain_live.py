@@ -17,6 +17,7 @@ from packages.infra.queue.active_markets import ActiveMarketsStore
 from packages.infra.queue.broker_redis import BrokerRedis, open_state_redis
 from packages.infra.queue.running import RunningStore
 from packages.scheduling.decision import Decision
+from packages.scheduling.requests import ResetRequest
 from packages.scheduling.sessions import SessionTable
 from packages.scheduling.snapshot import Reading, Snapshot
 from packages.scheduling.state import JobState
@@ -79,10 +80,12 @@ def _read(redis: BrokerRedis, job: str, now: int, markets: Tables, in_use: Calla
         running=RunningStore(redis).read(now),
         active_markets=active,
         gate_modes=control.gate_modes,
+        pins={(pin.queue, pin.criticality): pin for pin in control.pins},
+        exempt={exemption.job: exemption for exemption in control.exemptions},
     )
     return Live(
         snapshot=snapshot,
         state=RedisStateStore(redis).load([job]).get(job),
         recent=tuple(RedisLedger(redis).read(job, RECENT)),
-        requests=sum(request.job == job for request in control.requests),
+        requests=sum(not isinstance(request, ResetRequest) and request.job == job for request in control.requests),
     )

@@ -10,7 +10,7 @@ from kombu.exceptions import KombuError
 from redis import RedisError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from apps.cli import approvals, backtest, db, services
+from apps.cli import approvals, backtest, control_commands, db, services
 from apps.cli.backfill import backfill
 from apps.cli.config import config
 from apps.cli.errors import EXIT_FAILED, EXIT_USAGE, CommandError
@@ -48,6 +48,7 @@ app.command()(pauses)
 app.command()(trigger)
 app.command()(backfill)
 app.command()(config)
+app.add_typer(control_commands.app, name="control")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(backtest.app, name="backtest")
 app.add_typer(services.app, name="services")

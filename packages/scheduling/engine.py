@@ -22,11 +22,11 @@ from packages.scheduling.instants import MINUTE_MS
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.plan import Fire, TickPlan, plan_tick, publish_failed
 from packages.scheduling.policies import GateMode
-from packages.scheduling.requests import BackfillRequest, TriggerRequest, with_request
+from packages.scheduling.requests import JobRequest, with_request
 from packages.scheduling.resume import after_clock_set_back, asked_again, published_again, taken_in
 from packages.scheduling.sessions import SessionTable
 from packages.scheduling.slot import Slot
-from packages.scheduling.snapshot import Snapshot
+from packages.scheduling.snapshot import Exemption, Pin, Snapshot
 from packages.scheduling.state import JobState
 from packages.scheduling.tick import Failure, Tick
 from packages.scheduling.wake_index import WakeIndex
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from packages.scheduling.decision import Decision
 
 QUARANTINE_MS: Final = MINUTE_MS
+
+_Said = tuple[Mapping[str, GateMode], Mapping[tuple[str, Criticality | None], Pin], Mapping[str, Exemption]]
 
 
 class Engine:
@@ -46,7 +48,8 @@ class Engine:
         # Those of which a fire waits.
         self._waiting: dict[str, Slot] = {}
         self._index: WakeIndex[Slot] = WakeIndex()
-        self._gate_modes: Mapping[str, GateMode] = {}
+        # What operators have said above the gates when it was last looked at; None: what waits is to be asked again.
+        self._said: _Said | None = {}, {}, {}
         self._controlling = Controlling()
 
     @property
@@ -97,6 +100,7 @@ class Engine:
     def reset_control(self, queue: str | None = None) -> None:
         """Forget what was learnt of a queue, or, with None, of everything: nothing is throttled then."""
         self._controlling.reset(queue)
+        self._said = None
 
     @property
     def markets(self) -> Mapping[str, SessionTable]:
@@ -154,8 +158,9 @@ class Engine:
     def tick(self, snapshot: Snapshot, now: int, *, limit: int = 1_000) -> Tick:
         """Decide what is due at `now`, for at most `limit` jobs, the longest due first."""
         snapshot = self._controlling.controlled(snapshot, now)
-        if snapshot.gate_modes != self._gate_modes:
-            self._ask_again(snapshot.gate_modes, now)
+        said = snapshot.gate_modes, snapshot.pins, snapshot.exempt
+        if said != self._said:
+            self._ask_again(said, now)
         candidates: list[Candidate] = []
         missed: list[Decision] = []
         states: dict[str, JobState] = {}
@@ -223,7 +228,7 @@ class Engine:
                 self._index.put(slot, now if slot.wake is None else min(now, slot.wake))
         return changed
 
-    def take(self, requests: Iterable[TriggerRequest | BackfillRequest], now: int) -> dict[str, JobState]:
+    def take(self, requests: Iterable[JobRequest], now: int) -> dict[str, JobState]:
         """Take over what an operator asks for; one that was taken before, or names no job, changes nothing.
 
         Returns the states that changed.
@@ -252,9 +257,9 @@ class Engine:
             self._look_ahead(slot)
         return changed
 
-    def _ask_again(self, gate_modes: Mapping[str, GateMode], now: int) -> None:
-        """What waits by a gate on which an operator has said something else need not wait any longer."""
-        self._gate_modes = dict(gate_modes)
+    def _ask_again(self, said: _Said, now: int) -> None:
+        """What waits by a gate above which an operator has said something else need not wait any longer."""
+        self._said = said
         for slot in self._waiting.values():
             slot.state = asked_again(slot.state, now)
             self._look_ahead(slot)

@@ -7,13 +7,14 @@ from typing import Any
 from celery import Celery
 
 from packages.infra.beat.entries.job_schedule import JobSchedule
-from packages.infra.beat.readings import NoReadings, Request
+from packages.infra.beat.readings import NoReadings
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.beat.wiring import open_for
 from packages.scheduling.control.policy import ControlPolicy
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import Policies
 from packages.scheduling.readings import QueueReading
+from packages.scheduling.requests import Request
 from packages.scheduling.snapshot import Reading, Snapshot
 from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.beat.stepped import Clock, make_app, on_clock

@@ -21,7 +21,7 @@ from packages.infra.beat.beat_status import (
     _text_of,
 )
 from packages.infra.beat.entries.job_schedule import JobSchedule
-from packages.infra.beat.readings import NoReadings, Request
+from packages.infra.beat.readings import NoReadings
 from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.beat.state_store import MemoryStateStore
 from packages.infra.beat.wiring import opened_with
@@ -30,6 +30,7 @@ from packages.infra.queue.broker_redis import BrokerRedis
 from packages.scheduling.instants import DAY_MS, HOUR_MS, to_instant, to_ms
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode, Policies, TradingHours
+from packages.scheduling.requests import Request
 from packages.scheduling.sessions import SessionTable
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.triggers.interval import IntervalTrigger

@@ -45,7 +45,7 @@ class Waiting:
 
     def note(self, tick: RecordedTick) -> None:
         """What the tick made of its fires. A fire waits from when the oldest one was planned that it stands for."""
-        for decision in tick.decisions:
+        for decision in (each for each in tick.decisions if each.reason not in BY_NO_GATE):
             ended = [
                 self._open.pop(_fire(other))[1]
                 for other in tick.decisions

@@ -11,7 +11,6 @@ from typing import Final, Protocol
 
 from redis.exceptions import RedisError
 
-from packages.infra.beat.readings import Request
 from packages.infra.control.control import Control
 from packages.infra.control.redis_control import RedisControl
 from packages.infra.queue.active_markets import ActiveMarketsStore
@@ -21,6 +20,7 @@ from packages.infra.queue.running import RunningStore
 from packages.scheduling.instants import FIRST_INSTANT, to_datetime
 from packages.scheduling.model import Job
 from packages.scheduling.policies import OverlapMode
+from packages.scheduling.requests import Request
 from packages.scheduling.sessions import SessionTable
 from packages.scheduling.snapshot import Reading, Snapshot
 
@@ -96,13 +96,17 @@ class BrokerReadings:
         if active is not None:
             # One that no calendar knows, a misspelt one, say, must not open the gate for all that trade elsewhere.
             active = Reading(active.value & tables.keys(), active.taken_at)
+        said = self._said.value
         snapshot = Snapshot(
             taken_at=now,
             markets=tables,
             active_markets=active,
-            pauses=Reading(self._said.value.pauses, self._said.taken_at),
+            pauses=Reading(said.pauses, self._said.taken_at),
             running=self._running.read(now) if self._running is not None and self._counts_runs else None,
-            gate_modes=self._said.value.gate_modes,
+            gate_modes=said.gate_modes,
+            # What was heard may have ended since, above all while Redis is away.
+            pins={(pin.queue, pin.criticality): pin for pin in said.pins if pin.holds(now)},
+            exempt={each.job: each for each in said.exemptions if each.holds(now)},
         )
         return snapshot, requests
 

@@ -19,7 +19,6 @@ from packages.infra.beat.entries.roster import Roster
 from packages.infra.beat.host import Host
 from packages.infra.beat.keeping_control import KeepingControl, text_to_keep
 from packages.infra.beat.publisher import Commit, Committed, Fate, FireOut, Settled
-from packages.infra.beat.readings import Request
 from packages.infra.beat.wiring import Opened
 from packages.infra.ledger.control_record import NOTHING_KNOWN, ControlRecord
 from packages.infra.ledger.records import tick_text
@@ -27,6 +26,7 @@ from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import to_instant
 from packages.scheduling.plan import Fire
+from packages.scheduling.requests import Request
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.tick import Tick
 
@@ -202,7 +202,7 @@ class Committing:
         if done.is_recorded:
             self._decisions.clear()
             roster.forgotten -= set(commit.forgotten)
-        if self._taken_over and not roster.unsaved:
+        if self._taken_over and done.is_recorded and not roster.unsaved:
             self._opened.readings.acknowledge(tuple(self._taken_over.values()))
             self._taken_over = {}
 

@@ -6,7 +6,7 @@ Whoever follows decides nothing and writes nothing. Reads no clock but those tha
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 from celery.beat import ScheduleEntry
@@ -24,9 +24,9 @@ from packages.infra.beat.host import Host
 from packages.infra.beat.keeping_control import KeepingControl
 from packages.infra.beat.outage import Outage
 from packages.infra.beat.preparing import Preparing
-from packages.infra.beat.readings import Request
 from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.beat.state_store import StoreAwayError
+from packages.infra.beat.taking_over import TakingOver
 from packages.infra.beat.trouble import trouble_of
 from packages.infra.beat.unfinished import wait_again
 from packages.infra.beat.wiring import Opened
@@ -55,6 +55,7 @@ class Loop:
         self._polling = Polling(host, engine=self._engine, roster=self.roster)
         self._control = KeepingControl(host.app, self._engine, opened.store)
         self._committing = Committing(host, opened, self._engine, self.roster, self._control)
+        self._taking_over = TakingOver(self._engine, self.roster, self._committing)
         self._preparing = Preparing(self._engine, self._prepare, monotonic_s=host.monotonic_s)
         self._outage = Outage(host.monotonic_s)
         self._batch = BatchSize(opened.publisher.first_batch)
@@ -179,6 +180,7 @@ class Loop:
                 )
                 self._control.go_on_from_store(now)
                 self._committing.begin_term()
+                self._taking_over.begin_term()
             else:
                 # Nobody has led since, and what is known here is at least what the store has; it may have lost all.
                 self.roster.keep_anew(schedule, now)
@@ -201,7 +203,7 @@ class Loop:
         engine.use_markets(snapshot.markets)
         self._polling.run(now)
         if requests:
-            self._take_over(requests, now)
+            self._taking_over.run(requests, now)
         tick = engine.tick(snapshot, now, limit=self._batch.size)
         for failure in tick.failures:
             roster.quarantine.put_aside(failure.job, failure.error, failure.until)
@@ -222,13 +224,6 @@ class Loop:
             self._batch.grow()
         # The states of a whole schedule are kept in parts, and what cannot be kept is no reason to hurry.
         return tick.more or 0 < len(roster.unsaved) < owed
-
-    def _take_over(self, requests: Sequence[Request], now: int) -> None:
-        for request in requests:
-            if request.job not in self._engine.names:
-                log.warning("request_for_no_job", extra={"job": request.job, "request": request.id})
-        self.roster.unsaved.update(self._engine.take(requests, now))
-        self._committing.taken_over(requests)
 
     def _is_over(self, snapshot: Snapshot, now: int) -> bool:
         """Try with nothing to publish whether the broker takes something again; what waits for it is due then."""

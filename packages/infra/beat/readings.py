@@ -4,10 +4,8 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from packages.scheduling.model import Job
-from packages.scheduling.requests import BackfillRequest, TriggerRequest
+from packages.scheduling.requests import Request
 from packages.scheduling.snapshot import Snapshot
-
-Request = TriggerRequest | BackfillRequest
 
 
 class Readings(Protocol):
