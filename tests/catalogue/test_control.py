@@ -25,6 +25,7 @@ from packages.scheduling.triggers.interval import IntervalTrigger
 from packages.shared_settings.beat import BeatSettings
 from packages.shared_settings.effective import effective_values
 from packages.shared_settings.errors import SettingsError
+from packages.shared_settings.layers import ROOT
 from packages.shared_settings.loading import load
 
 ALL_ON = {definition.flag: True for definition in JOBS}
@@ -255,3 +256,15 @@ def test_config_shows_every_threshold_and_what_it_may_be(tmp_path: Path) -> None
     for field in CONTROL_FIELDS:
         assert shown[field.upper()].allowed
     assert shown["BACKLOG_LEAST_RATES"].value == '{"sheddable": 0.0, "sheddable_plus": 0.05, "critical": 1.0}'
+
+
+def test_every_threshold_is_documented_with_its_default() -> None:
+    text = (ROOT / "docs" / "adaptive.md").read_text(encoding="utf-8")
+    rows = {
+        cells[1].strip(" `"): cells[2].strip(" `")
+        for cells in (line.split("|") for line in text.splitlines() if line.startswith("| `"))
+    }
+    shown = {value.variable: value.value for value in effective_values("beat", {"MINSY_ENV_DIR": "/nowhere"})}
+    for variable in (field.upper() for field in CONTROL_FIELDS):
+        default = shown[variable] or "not set"
+        assert rows[variable] == {"none": "{}"}.get(default, default.removesuffix(".0")), variable
