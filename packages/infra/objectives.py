@@ -5,12 +5,13 @@ It decides what may stand in such a file, and nothing about what follows from it
 
 import re
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from packages.infra.queue.work_buckets import BOUNDS_MS
 from packages.scheduling.control.objective import Measure, Objective
 from packages.scheduling.control.policy import ONE
 
@@ -53,11 +54,10 @@ class ObjectivesError(Exception):
 
 
 class Known(NamedTuple):
-    """What an objective may speak of. `bounds_ms`: how long a delay or a run time may be for workers to tell."""
+    """What an objective may speak of, by name."""
 
     tasks: Collection[str]
     queues: Collection[str]
-    bounds_ms: Sequence[int]
 
 
 def read_objectives(file: Path, known: Known) -> tuple[Objective, ...]:
@@ -159,10 +159,10 @@ class _Reader:
         if "within_seconds" not in table and (measure is None or "within_seconds" not in _KEYS[measure]):
             return None
         value = _number(table.get("within_seconds"))
-        for bound_ms in self._known.bounds_ms:
+        for bound_ms in BOUNDS_MS:
             if value is not None and value * 1000 == bound_ms:
                 return bound_ms
-        allowed = ", ".join(f"{Decimal(bound_ms) / 1000}" for bound_ms in self._known.bounds_ms)
+        allowed = ", ".join(f"{Decimal(bound_ms) / 1000}" for bound_ms in BOUNDS_MS)
         self._refuse(
             "within_seconds", f"must be what workers count by, one of {allowed}{_not(table, 'within_seconds')}"
         )

@@ -1,33 +1,34 @@
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from packages.infra.probes.objectives import objective_readings
+from packages.infra.queue.work_buckets import UNBOUNDED_MS
+from packages.infra.queue.work_counts import WorkCount
 from packages.scheduling.control.burn import WINDOWS_MS, step_levels
 from packages.scheduling.control.objective import Measure, Objective
 from packages.scheduling.control.policy import SloPolicy
 from packages.scheduling.readings import WindowCount
 from packages.scheduling.snapshot import Reading
 
-ENDLESS_MS = 2**62
+
+def ended(  # a row
+    queue: str,
+    task: str,
+    ok: int,
+    failed: int,
+    expired: int,
+    wait: Mapping[int, int],
+    run: Mapping[int, int],
+) -> WorkCount:
+    return WorkCount(queue, task, "none", ok, failed, expired, wait, run, 0, 0)
 
 
-class Ended(NamedTuple):
-    queue: str
-    task: str
-    ok: int = 0
-    failed: int = 0
-    expired: int = 0
-    wait: Mapping[int, int] = {}
-    run: Mapping[int, int] = {}
-
-
-SENT = Ended("notifications", "send", 90, 10, 5, {1_000: 60, 5_000: 20, ENDLESS_MS: 12}, {100: 70, 10_000: 30})
-SWEPT = Ended("notifications", "sweep", 1, 1, 0, {1_000: 2}, {1_000: 2})
-TRADED = Ended("paper_trading", "send", 7, 0, 0, {60_000: 7}, {60_000: 7})
+SENT = ended("notifications", "send", 90, 10, 5, {1_000: 60, 5_000: 20, UNBOUNDED_MS: 12}, {100: 70, 10_000: 30})
+SWEPT = ended("notifications", "sweep", 1, 1, 0, {1_000: 2}, {1_000: 2})
+TRADED = ended("paper_trading", "send", 7, 0, 0, {60_000: 7}, {60_000: 7})
 ENDED = [SENT, SWEPT, TRADED]
 
 
@@ -60,7 +61,7 @@ def test_what_counts_as_bad(about: Objective, bad: int, total: int) -> None:
 def test_each_window_is_asked_for_once_and_may_be_unknown() -> None:
     asked: list[int] = []
 
-    def counts_of(window_ms: int) -> list[Ended] | None:
+    def counts_of(window_ms: int) -> list[WorkCount] | None:
         asked.append(window_ms)
         return ENDED if window_ms == WINDOWS_MS[0] else None
 
@@ -90,9 +91,9 @@ def test_what_is_shed_on_purpose_burns_nothing() -> None:
     assert step_levels(levels, silent, SloPolicy(objectives=(about,)), 1, stale_ms=1)["it"].calm_since == 1
 
 
-bounds = st.dictionaries(st.sampled_from([100, 1_000, 60_000, ENDLESS_MS]), st.integers(0, 1_000))
-ended = st.builds(
-    Ended,
+bounds = st.dictionaries(st.sampled_from([100, 1_000, 60_000, UNBOUNDED_MS]), st.integers(0, 1_000))
+works = st.builds(
+    ended,
     st.sampled_from(["a", "b"]),
     st.sampled_from(["x", "y"]),
     st.integers(0, 1_000),
@@ -107,9 +108,9 @@ abouts = st.sampled_from(
 )
 
 
-@given(abouts, st.lists(ended), st.lists(ended))
-def test_counts_add_up(about: Objective, some: list[Ended], others: list[Ended]) -> None:
-    def of(work: list[Ended]) -> WindowCount:
+@given(abouts, st.lists(works), st.lists(works))
+def test_counts_add_up(about: Objective, some: list[WorkCount], others: list[WorkCount]) -> None:
+    def of(work: list[WorkCount]) -> WindowCount:
         return objective_readings([about], lambda _: work)["it"][0]
 
     both = of(some + others)

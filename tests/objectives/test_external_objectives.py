@@ -110,6 +110,21 @@ def test_what_is_not_answered_is_left_out(rounds: Rounds) -> None:
     assert rounds.next(5_000)["api"].value == WHOLE
 
 
+def test_what_was_not_asked_again_in_time_is_left_out(rounds: Rounds) -> None:
+    rounds.until(bool)
+    # The server goes away within a round, after the first answers of it.
+    rounds.server.answer = lambda query, handler: count(query) if "5m" in query else handler.connection.close()
+    assert rounds.next(H1)["api"].value == tuple(each for each in WHOLE if each.window_ms in {M5, D3})
+
+
+def test_numbers_that_are_gone_are_no_reading(rounds: Rounds) -> None:
+    before = rounds.until(bool)
+    rounds.server.answer = lambda *_: vector()
+    rounds.clock.now += D3
+    asked = len(rounds.server.asked)
+    assert rounds.until(lambda _: len(rounds.server.asked) > asked + 20) == before
+
+
 def test_a_failure_is_told_once(rounds: Rounds, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     rounds.server.answer = failing("6h")

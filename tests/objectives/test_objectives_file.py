@@ -13,8 +13,7 @@ from packages.scheduling.control.policy import ONE, SloPolicy
 from packages.shared_settings.layers import ROOT
 
 EXAMPLE = ROOT / "env" / "objectives.example.toml"
-BOUNDS_MS = (100, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000)
-KNOWN = Known([job.name for job in JOBS], [queue.name for queue in QUEUES], BOUNDS_MS)
+KNOWN = Known([job.name for job in JOBS], [queue.name for queue in QUEUES])
 EXTERNAL = """
     [objectives.api]
     measure = "external"

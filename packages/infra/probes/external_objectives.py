@@ -6,8 +6,8 @@
     beat:    read what was answered last, with its age
 
 A window is asked about again once its last answer is older than a 60th of it: three days need not be added up every few
-seconds. What is not answered then is left out, so that it is absent and not zero. While the server is away, the last
-readings stay, and grow old.
+seconds. What is not answered then is left out, so that it is absent and not zero. While the server is away, or has an
+answer to nothing, the last readings stay, and grow old.
 """
 
 import logging
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from packages.infra.objectives import WINDOW
-from packages.infra.probes.prometheus import PrometheusAwayError, PrometheusError
+from packages.infra.probes.prometheus import NoNumberError, PrometheusAwayError, PrometheusError
 from packages.scheduling.control.burn import WINDOWS_MS
 from packages.scheduling.control.objective import Measure, Objective
 from packages.scheduling.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
@@ -122,21 +122,26 @@ class ExternalObjectives:
                     except PrometheusError as error:
                         failed.setdefault(objective.name, (window_ms, error))
                         self._answers.pop((objective, window_ms), None)
+                        # The server is there, and the other windows are as well known as ever.
+                        answered |= {objective} if isinstance(error, NoNumberError) else set()
                     else:
                         self._answers[objective, window_ms] = _Answer(now, events)
                         answered.add(objective)
         finally:
-            self._readings = {
-                objective: self._reading(objective, now) if objective in answered else self._readings[objective]
-                for objective in objectives
-                if objective in answered or objective in self._readings
-            }
+            readings = {objective: self._reading(objective, now) for objective in answered}
+            renewed = {objective: reading for objective, reading in readings.items() if reading.value}
+            self._readings = {each: old for each, old in self._readings.items() if each in objectives} | renewed
             self._tell(failed, {objective.name for objective in answered})
 
     def _is_due(self, objective: Objective, window_ms: int, now: int) -> bool:
-        answer = self._answers.get((objective, window_ms))
         # The shortest one tells that the server is there.
-        return answer is None or window_ms == WINDOWS_MS[0] or not 0 <= now - answer.asked_at < window_ms // _FRESH_FOR
+        return window_ms == WINDOWS_MS[0] or self._known(objective, window_ms, now) is None
+
+    def _known(self, objective: Objective, window_ms: int, now: int) -> WindowCount | None:
+        answer = self._answers.get((objective, window_ms))
+        if answer is None or not 0 <= now - answer.asked_at < window_ms // _FRESH_FOR:
+            return None
+        return answer.events
 
     def _events(self, objective: Objective, window_ms: int) -> WindowCount:
         length = promql_duration(window_ms)
@@ -148,8 +153,8 @@ class ExternalObjectives:
         return WindowCount(window_ms, min(bad, total), total)
 
     def _reading(self, objective: Objective, now: int) -> Reading[ObjectiveReading]:
-        answers = (self._answers.get((objective, window_ms)) for window_ms in WINDOWS_MS)
-        return Reading(tuple(answer.events for answer in answers if answer is not None), now)
+        known = (self._known(objective, window_ms, now) for window_ms in WINDOWS_MS)
+        return Reading(tuple(events for events in known if events is not None), now)
 
     def _tell(self, failed: Mapping[str, tuple[int, PrometheusError]], answered: set[str]) -> None:
         for name, (window_ms, error) in failed.items():

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from packages.infra.probes.external_objectives import ExternalObjectives
-from packages.infra.probes.objectives import Work, objective_readings
+from packages.infra.probes.objectives import objective_readings
+from packages.infra.queue.work_counts import WorkCount
 from packages.scheduling.control.objective import Objective
 from packages.scheduling.readings import ObjectiveReading
 from packages.scheduling.snapshot import Reading
@@ -16,7 +17,7 @@ class Judges:
         self._external = external
 
     def __call__(
-        self, objectives: Collection[Objective], counts_of: Callable[[int], Sequence[Work] | None], now: int
+        self, objectives: Collection[Objective], counts_of: Callable[[int], Sequence[WorkCount] | None], now: int
     ) -> Mapping[str, Reading[ObjectiveReading]]:
         """What is known of these objectives, by name: counted at `now`, or as old as the last answer of the others."""
         counted = objective_readings(objectives, counts_of)

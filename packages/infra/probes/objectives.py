@@ -5,53 +5,24 @@
     start_delay   a run that began, a message that expired   one that began too late; each message that expired
     run_time      a run that ended                           one that took too long
 
-A message that expired has begun too late, and no run of it has failed: it does not count for success.
+A message that expired has begun too late, and no run of it has failed: it does not count for success. One that was
+revoked cannot be told from it. A delay is known of beat's own messages only, and of their first try.
+
 A fire that was deliberately not published is in no count: shedding makes nothing late and nothing fail, or the control
-would punish itself. What suffers is freshness, which is no measure here: `minsy status` tells the debt.
+would punish itself. What suffers is freshness, which is no measure here: `minsy status` tells the debt. Nor is what
+waits still in any count: a queue that stands is the matter of the backlog gate.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
 
+from packages.infra.queue.work_counts import WorkCount
 from packages.scheduling.control.burn import WINDOWS_MS
 from packages.scheduling.control.objective import Measure, Objective
 from packages.scheduling.readings import ObjectiveReading, WindowCount
 
 
-class Work(Protocol):
-    """What is read of a count of ended work; `wait` and `run` are numbers of runs by upper bound in ms."""
-
-    @property
-    def queue(self) -> str:
-        """Where the messages were."""
-
-    @property
-    def task(self) -> str:
-        """What ran."""
-
-    @property
-    def ok(self) -> int:
-        """Runs that went well."""
-
-    @property
-    def failed(self) -> int:
-        """Runs that did not."""
-
-    @property
-    def expired(self) -> int:
-        """Messages that never ran."""
-
-    @property
-    def wait(self) -> Mapping[int, int]:
-        """Runs by how long their message waited, where it is known."""
-
-    @property
-    def run(self) -> Mapping[int, int]:
-        """Runs by how long they took."""
-
-
 def objective_readings(
-    objectives: Iterable[Objective], counts_of: Callable[[int], Sequence[Work] | None]
+    objectives: Iterable[Objective], counts_of: Callable[[int], Sequence[WorkCount] | None]
 ) -> Mapping[str, ObjectiveReading]:
     """What is known of each objective that is not external, by its name.
 
@@ -70,7 +41,7 @@ def objective_readings(
     }
 
 
-def _window_count(objective: Objective, window_ms: int, counts: Iterable[Work]) -> WindowCount:
+def _window_count(objective: Objective, window_ms: int, counts: Iterable[WorkCount]) -> WindowCount:
     bad = total = 0
     for work in counts:
         if objective.task in {None, work.task} and objective.queue in {None, work.queue}:
@@ -79,7 +50,7 @@ def _window_count(objective: Objective, window_ms: int, counts: Iterable[Work]) 
     return WindowCount(window_ms, bad, total)
 
 
-def _events(objective: Objective, work: Work) -> tuple[int, int]:
+def _events(objective: Objective, work: WorkCount) -> tuple[int, int]:
     """The bad ones, and all of them."""
     if objective.within_ms is None:
         return work.failed, work.ok + work.failed

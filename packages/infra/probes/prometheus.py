@@ -2,6 +2,10 @@
 
 It decides what is a usable answer. It never retries, follows no redirect, and reads no more than it needs. The password
 that the address may hold stays in here: no text, log line or repr carries it.
+
+PrometheusError
+├── PrometheusAwayError    nobody answers
+└── NoNumberError          the answer is that there is no number
 """
 
 import json
@@ -36,6 +40,10 @@ class PrometheusAwayError(PrometheusError):
     """The server cannot be reached, so that another query would fare no better."""
 
 
+class NoNumberError(PrometheusError):
+    """The server has answered, and what it was asked for is not there, or no finite number."""
+
+
 class PrometheusClient:
     """Asks the server at `url`, `http://[user:password@]host[:port][/path]` or `https://` likewise.
 
@@ -68,8 +76,8 @@ class PrometheusClient:
 
         Raises:
             PrometheusAwayError: nobody answers there.
-            PrometheusError: no answer in time, an error, a redirect, or an answer that is no finite number from 0 on.
-                An empty vector is no number: nothing is known then.
+            NoNumberError: nothing matches the query, or it gives NaN, or another number that counts nothing.
+            PrometheusError: no answer in time, an error, a redirect, or an answer that makes no sense.
         """
         from requests import ConnectionError as AwayError
         from requests import RequestException, Timeout
@@ -138,7 +146,7 @@ class PrometheusClient:
             raise PrometheusError(f"status {status}{self._said(said)}")
         value = _sample(answer.get("data"))
         if not math.isfinite(value) or not 0 <= value <= _MOST:
-            raise PrometheusError(f"{value} is no number of events")
+            raise NoNumberError(f"{value} is no number of events")
         return value
 
     def _said(self, text: object) -> str:
@@ -153,7 +161,7 @@ def _sample(data: Any) -> float:  # noqa: ANN401  # whatever the JSON holds
     result = data.get("result") if isinstance(data, dict) else None
     if kind == "vector" and isinstance(result, list):
         if not result:
-            raise PrometheusError("nothing matches the query")
+            raise NoNumberError("nothing matches the query")
         if len(result) > 1:
             raise PrometheusError(f"the query gives {len(result)} numbers, not one: does it sum up?")
         result = result[0].get("value") if isinstance(result[0], dict) else None

@@ -81,10 +81,9 @@ def objectives_file(settings: BeatSettings) -> Path | None:
 def _objectives_in(file: Path, settings: BeatSettings) -> tuple[Objective, ...]:
     # Imported here: beat starts without a parser where there is no such file.
     from packages.infra.objectives import Known, ObjectivesError, read_objectives
-    from packages.infra.queue.work_buckets import BOUNDS_MS
 
     try:
-        return read_objectives(file, Known(TASKS, [queue.name for queue in QUEUES], BOUNDS_MS))
+        return read_objectives(file, Known(TASKS, [queue.name for queue in QUEUES]))
     except ObjectivesError as error:
         said = (f"{file.name}: {place}: {problem}" for place, problem in error.problems)
         raise SettingsError(*(settings.problem_with("slo_objectives_file", each) for each in said)) from None
