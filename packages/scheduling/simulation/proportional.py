@@ -10,7 +10,6 @@ from packages.scheduling.control.backlog import Present
 from packages.scheduling.control.controllers import Controllers, QueueControl
 from packages.scheduling.control.policy import ONE, ControlPolicy
 from packages.scheduling.control.wait import estimated_wait
-from packages.scheduling.model import Criticality
 from packages.scheduling.snapshot import Snapshot
 
 # In millionths: at five targets everything is stopped that may be.
@@ -22,7 +21,7 @@ def proportional(
 ) -> Controllers:
     """See `packages.scheduling.control.step.Step`."""
     queues: dict[str, QueueControl] = {}
-    for queue in present:
+    for queue, criticalities in present.items():
         before = controllers.queues.get(queue, QueueControl())
         reading = snapshot.queues.get(queue)
         wait = None if reading is None or reading.age_ms(now) > policy.stale_ms else estimated_wait(reading.value)
@@ -32,11 +31,8 @@ def proportional(
         target_ms = policy.backlog.target_of(queue)
         rate = 0 if wait.ms is None else max(0, ONE - GAIN * max(0, wait.ms - target_ms) // target_ms)
         least = policy.backlog.least_rates
-        rates = {
-            criticality: max(rate, least[criticality])
-            for criticality in (Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS)
-            if rate < ONE
-        }
+        throttled = [each for each in criticalities if rate < ONE and not each.is_critical]
+        rates = {each: max(rate, least[each]) for each in throttled}
         since = (now if before.since is None else before.since) if rates else None
         queues[queue] = QueueControl(wait_ms=wait.ms, basis=wait.basis, rates=rates, since=since)
     return controllers._replace(stepped_at=now, queues=queues)

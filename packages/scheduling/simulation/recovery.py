@@ -13,7 +13,7 @@ from packages.scheduling.instants import MINUTE_MS
 from packages.scheduling.simulation.message import Fate, Message
 from packages.scheduling.simulation.quantiles import Quantiles, quantiles_of
 from packages.scheduling.simulation.record import SAMPLED_EVERY_MS, Outcome
-from packages.scheduling.simulation.scenario import Event
+from packages.scheduling.simulation.scenario import Backlog, Event
 
 BEFORE_MS: Final = 15 * MINUTE_MS
 STAYS_MS: Final = MINUTE_MS
@@ -46,7 +46,7 @@ def recoveries_of(outcome: Outcome) -> tuple[Recovery, ...]:
 
 def _recovery(outcome: Outcome, event: Event) -> Recovery:
     scenario = outcome.scenario
-    ended = min(event.at + (event.lasts_ms or 0), scenario.length_ms)
+    ended = _ended(event, scenario.length_ms)
     totals = [sum(sample.ready) for sample in outcome.record.samples]
     first = max(0, event.at - BEFORE_MS) // SAMPLED_EVERY_MS
     processes = sum(worker.processes for worker in scenario.workers)
@@ -70,6 +70,13 @@ def _recovery(outcome: Outcome, event: Event) -> Recovery:
         critical_start=quantiles_of(critical),
         most_stale_runs=max(stale.values(), default=0),
     )
+
+
+def _ended(event: Event, length_ms: int) -> int:
+    """When it is over: a backlog at once, what nothing undoes at the end of the scenario."""
+    if isinstance(event, Backlog):
+        return event.at
+    return length_ms if event.lasts_ms is None else min(event.at + event.lasts_ms, length_ms)
 
 
 def _gone_at(totals: list[int], first: int, before: int) -> int | None:

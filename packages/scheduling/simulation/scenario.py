@@ -6,6 +6,7 @@ Durations are in whole milliseconds; instants of a scenario are counted from its
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import exp
 from typing import Final
 
 from packages.scheduling.control.policy import ControlPolicy
@@ -37,6 +38,11 @@ class ServiceTime:
 
     median_ms: int
     sigma: float = 0.0
+
+    @property
+    def mean_ms(self) -> float:
+        """The mean of the distribution."""
+        return self.median_ms * exp(self.sigma**2 / 2)
 
 
 class InFlight(StrEnum):

@@ -14,7 +14,7 @@ from packages.scheduling.snapshot import Snapshot
 
 ON_ABOVE: Final = 50
 OFF_BELOW: Final = 10
-_STOPPED: Final = dict.fromkeys((Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS), 0)
+_STOPPED: Final = frozenset({Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS})
 
 
 def threshold(
@@ -22,14 +22,15 @@ def threshold(
 ) -> Controllers:
     """See `packages.scheduling.control.step.Step`."""
     queues: dict[str, QueueControl] = {}
-    for queue in present:
+    for queue, criticalities in present.items():
         before = controllers.queues.get(queue, QueueControl())
         reading = snapshot.queues.get(queue)
         if reading is None or reading.age_ms(now) > policy.stale_ms or reading.value.ready is None:
             queues[queue] = before
             continue
         messages = reading.value.ready
-        stops = messages > ON_ABOVE or (bool(before.rates) and messages >= OFF_BELOW)
+        stops = messages > ON_ABOVE or (before.since is not None and messages >= OFF_BELOW)
         since = (now if before.since is None else before.since) if stops else None
-        queues[queue] = QueueControl(rates=_STOPPED if stops else {}, since=since, messages=messages)
+        rates = {each: 0 for each in criticalities if stops and each in _STOPPED}
+        queues[queue] = QueueControl(rates=rates, since=since if rates else None, messages=messages)
     return controllers._replace(stepped_at=now, queues=queues)
