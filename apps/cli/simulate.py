@@ -6,9 +6,6 @@ from typing import Annotated
 import typer
 
 from apps.cli.output import AsJson, print_json, print_table
-from apps.cli.simulate_scenarios import found, shipped
-from apps.cli.simulate_table import print_comparison
-from packages.scheduling.simulate import compare
 from packages.scheduling.simulation.strategies import Strategy
 
 _FORMATS = (".png", ".svg")
@@ -38,6 +35,10 @@ def simulate(  # noqa: PLR0913  # one parameter for each option
     The same engine decides as in the live beat; queues, workers, service times and failures are simulated. Strategies
     see the same work: what chance decides is a hash of the seed, the job and the fire.
     """
+    # Imported here, as below: every other command starts without it.
+    from apps.cli.simulate_scenarios import found
+    from packages.scheduling.simulate import compare
+
     if list_scenarios:
         _list(as_json=as_json)
         return
@@ -48,11 +49,12 @@ def simulate(  # noqa: PLR0913  # one parameter for each option
     strategies = tuple(dict.fromkeys(strategy)) if strategy else tuple(Strategy)
     outcomes = compare(found(scenario), strategies, seed=seed, service_scale=service_scale)
     if as_json:
-        # Imported here, as below: only who asks for it pays for it.
         from apps.cli.simulate_json import comparison_as_json
 
         print_json(comparison_as_json(outcomes))
     else:
+        from apps.cli.simulate_table import print_comparison
+
         print_comparison(outcomes)
     if plot is not None:
         from apps.cli.simulate_plot import draw
@@ -61,6 +63,8 @@ def simulate(  # noqa: PLR0913  # one parameter for each option
 
 
 def _list(*, as_json: bool) -> None:
+    from apps.cli.simulate_scenarios import shipped
+
     scenarios = shipped()
     if as_json:
         print_json([{"name": each.name, "title": each.title, "length_ms": each.length_ms} for each in scenarios])

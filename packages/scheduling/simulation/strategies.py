@@ -1,11 +1,11 @@
 """The strategies that are compared: the schedule as it is, the adaptive control, and two simpler ones."""
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from packages.scheduling.control.policy import ControlPolicy
-from packages.scheduling.engine import Engine
-from packages.scheduling.simulation.proportional import proportional
-from packages.scheduling.simulation.threshold import threshold
+if TYPE_CHECKING:
+    from packages.scheduling.control.policy import ControlPolicy
+    from packages.scheduling.engine import Engine
 
 
 class Strategy(StrEnum):
@@ -17,8 +17,12 @@ class Strategy(StrEnum):
     PROPORTIONAL = "proportional"
 
 
-def use(engine: Engine, strategy: Strategy, policy: ControlPolicy) -> None:
+def use(engine: "Engine", strategy: Strategy, policy: "ControlPolicy") -> None:
     """Have the engine go by a strategy; all but `fixed` go by the same policy, as far as they look at it."""
+    # Imported here: who only names a strategy, a command's options, say, needs none of it.
+    from packages.scheduling.simulation.proportional import proportional
+    from packages.scheduling.simulation.threshold import threshold
+
     match strategy:
         case Strategy.FIXED:
             engine.use_control(None)
