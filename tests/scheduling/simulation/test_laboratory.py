@@ -124,6 +124,24 @@ def test_queues_take_turns() -> None:
     assert [message.job for message in began(outcome)][:8] == ["a.1", "b.1", "a.2", "b.2", "a.3", "b.3", "a.4", "b.4"]
 
 
+def test_what_is_dropped_is_a_turn() -> None:
+    """As a real worker did: one process, the queues b, a and c, and four messages that had expired at the head of c."""
+    groups = (
+        a_group("a", count=4, every_ms=HOUR, queue="a"),
+        a_group("b", count=4, every_ms=HOUR, queue="b"),
+        a_group("c.old", count=4, every_ms=HOUR, queue="c", expires_ms=1),
+        a_group("d", count=3, every_ms=HOUR, queue="c"),
+    )
+    scenario = a_scenario(
+        *groups,
+        objectives_ms=dict.fromkeys("bac", MINUTE),
+        workers=(a_worker(queues=("b", "a", "c")),),
+        events=(Stopped(0, "worker", SECOND),),
+    )
+    jobs = [message.job for message in began(fixed(scenario))]
+    assert jobs == ["b.1", "a.1", "b.2", "a.2", "b.3", "a.3", "b.4", "a.4", "d.1", "d.2", "d.3"]
+
+
 def test_by_priority_the_first_queue_goes_first() -> None:
     scenario = two_queues(a_group("b", count=4), a_group("a", count=4, queue="other"), order=QueueOrder.PRIORITY)
     # The worker had waited for the first message.
