@@ -30,7 +30,10 @@ _SHEDDABLE: Final = (Criticality.SHEDDABLE_PLUS, Criticality.SHEDDABLE)
 
 
 class Beat:
-    """Publishes to `broker` what `engine` decides. `blind`: the probes say nothing while it is above zero."""
+    """Publishes to `broker` what `engine` decides. `blind`: the probes say nothing while it is above zero.
+
+    `owed`: how many jobs owed a fire at the last control interval.
+    """
 
     def __init__(  # noqa: PLR0913  # all that it works with
         self,
@@ -43,6 +46,7 @@ class Beat:
         record: Record,
     ) -> None:
         self.blind = 0
+        self.owed = 0
         self._env = env
         self._scenario = scenario
         self._engine = engine
@@ -88,6 +92,8 @@ class Beat:
         if controllers is self._noted:
             return
         self._noted = controllers
+        # All jobs that wait are looked at: not at each tick.
+        self.owed = sum(self._engine.debt.values())
         rates = {
             (queue, criticality): rate
             for queue, control in controllers.queues.items()

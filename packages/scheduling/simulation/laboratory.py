@@ -101,5 +101,5 @@ class Laboratory:
         queues = self._scenario.queues
         while True:
             lengths = tuple(self._broker.length(queue) for queue in queues)
-            self._record.samples.append(Sample(int(self._env.now), lengths, sum(self._engine.debt.values())))
+            self._record.samples.append(Sample(int(self._env.now), lengths, self._beat.owed))
             yield self._env.timeout(SAMPLED_EVERY_MS)

@@ -14,7 +14,10 @@ SAMPLED_EVERY_MS: Final = SECOND_MS
 
 
 class Sample(NamedTuple):
-    """One look at the whole: `ready` by queue in the order of the scenario, and how many jobs owe a fire."""
+    """One look at the whole: `ready` by queue in the order of the scenario.
+
+    `owed`: how many jobs owed a fire at the last control interval.
+    """
 
     at: int
     ready: tuple[int, ...]
