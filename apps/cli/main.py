@@ -20,6 +20,7 @@ from apps.cli.ledger import ledger
 from apps.cli.pause import pause, pauses, resume
 from apps.cli.preview import preview
 from apps.cli.run import run
+from apps.cli.simulate import simulate
 from apps.cli.status import status
 from apps.cli.trigger import trigger
 from apps.cli.up import up
@@ -47,6 +48,7 @@ app.command()(resume)
 app.command()(pauses)
 app.command()(trigger)
 app.command()(backfill)
+app.command()(simulate)
 app.command()(config)
 app.add_typer(control_commands.app, name="control")
 app.add_typer(approvals.app, name="approvals")
