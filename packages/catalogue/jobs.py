@@ -6,6 +6,7 @@ overrides them; what the job does stands in `packages.domain`, and the Celery ta
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -26,15 +27,16 @@ PERIODS_WORTH_KEEPING = 2
 _AS_USUAL = PolicyDefaults()
 
 
-class DailyAt(NamedTuple):
-    """The trigger of a job that runs once a day, at the hour and minute in UTC which two fields of the settings hold."""
+@dataclass(frozen=True, slots=True)
+class DailyAt:
+    """The trigger of a job that runs once a day, at the hour and minute in UTC that two fields of the settings say."""
 
     hour_field: str
     minute_field: str
 
     def __call__(self, settings: BeatSettings) -> CronTrigger:
         """The trigger that the settings give it."""
-        hour, minute = (int(getattr(settings, field)) for field in self)
+        hour, minute = (int(getattr(settings, field)) for field in (self.hour_field, self.minute_field))
         # From sets: beat's start would pay for a parser of expressions.
         return CronTrigger.of_sets(minutes={minute}, hours={hour}, zone="UTC")
 
