@@ -71,7 +71,7 @@ def flatten(
 def loads_of(found: Preview, slots: Slots, work_ms: Mapping[str, int]) -> dict[str, Load]:
     """The load of each job of a preview."""
     return {
-        job.name: load_of(found.at[_is_fire(found) & (found.job == at)], work_ms[job.name], slots)
+        job.name: load_of(found.at[is_fire(found) & (found.job == at)], work_ms[job.name], slots)
         for at, job in enumerate(found.jobs)
     }
 
@@ -80,7 +80,7 @@ def _place(job: Job, snapshot: Snapshot, slots: Slots, work_ms: int) -> Place:
     import numpy as np
 
     found = preview([job], snapshot, start=slots.start, end=slots.end)
-    fires = _is_fire(found)
+    fires = is_fire(found)
     load = load_of(found.at[fires], work_ms, slots)
     sway_ms = job.policies.jitter_ms - 1
     if sway_ms < 1:
@@ -91,7 +91,8 @@ def _place(job: Job, snapshot: Snapshot, slots: Slots, work_ms: int) -> Place:
     return Place(load, load_of(begins, work_ms, slots, sway_ms=np.where(is_planned, sway_ms, 0)))
 
 
-def _is_fire(found: Preview) -> "npt.NDArray[np.bool_]":
+def is_fire(found: Preview) -> "npt.NDArray[np.bool_]":
+    """Which rows of a preview are fires."""
     import numpy as np
 
     fires: npt.NDArray[np.bool_] = np.array([kind.verdict is Verdict.FIRE for kind in found.kinds], dtype=bool)

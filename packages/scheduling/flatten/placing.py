@@ -250,14 +250,15 @@ class _Search:
         return number
 
     def _needed(self, chosen: Sequence[int]) -> list[int]:
-        """The same without the moves that no peak needs, those with the least work taken back first."""
+        """The same without the moves that the queue's peak does not need; those of least work are taken back first."""
         kept, cost = list(chosen), self._cost(chosen)
         for at in reversed(self._free):
             if kept[at]:
                 back = [*kept[:at], 0, *kept[at + 1 :]]
-                # All but the squares: who moves a job wants a lower peak for it.
-                if self._cost(back)[:-1] <= cost[:-1]:
-                    kept, cost = back, self._cost(back)
+                without = self._cost(back)
+                # Whoever moves a job wants more for it than an evener load.
+                if (without.rises, without.misplaced, without.peak) <= (cost.rises, cost.misplaced, cost.peak):
+                    kept, cost = back, without
         return kept
 
     def _add(self, own: "npt.NDArray[np.int64]", at: int, number: int, sign: int) -> None:
