@@ -71,10 +71,12 @@ def connect_process_signals(
 def _connect_what_a_worker_tells(profile: Profile, connections: Connections) -> None:
     # Beat imports none of it.
     from packages.infra.queue.running_signals import connect_running_signals
+    from packages.infra.queue.work_signals import connect_work_signals
     from packages.infra.queue.worker_delays import connect_worker_delays
     from packages.infra.queue.worker_reports import connect_worker_reports
     from packages.infra.queue.worker_signals import connect_worker_signals
 
+    connect_work_signals()
     connect_worker_signals()
     connect_running_signals()
     connect_worker_delays([queue.name for queue in QUEUES])
