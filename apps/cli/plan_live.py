@@ -3,6 +3,7 @@
 Nothing is started for it, and nothing is missed without it.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,8 +21,9 @@ from apps.cli.preview_period import Period
 from packages.infra.beat.state_store import StoreAwayError
 from packages.infra.connections import resolve_connections
 from packages.infra.ledger.redis_ledger import RedisLedger
-from packages.infra.queue.broker_redis import open_state_redis
+from packages.infra.queue.broker_redis import BrokerRedis, open_state_redis
 from packages.infra.queue.last_runs import read_last_runs
+from packages.infra.queue.work_counts import WorkCounts
 from packages.scheduling.decision import Decision
 from packages.scheduling.flatten.flatten import is_fire
 from packages.scheduling.flatten.observed import published_of
@@ -31,6 +33,8 @@ from packages.shared_settings import get_worker_io_settings
 # How far back, and how many decisions at most: reading more takes seconds.
 DAYS: Final = 3
 _MOST_DECISIONS: Final = 50_000
+# The past of the counts comes in so many calls at most.
+_MOST_ASKED: Final = 20
 # A share says something from so many nominals on, and if it is so far from all of them.
 _LEAST_PREVIEWED: Final = 20
 _AS_PREVIEWED: Final = range(900, 1101)
@@ -54,9 +58,17 @@ def read_readings(selected: Selected, *, now: datetime, with_ledger: bool) -> Re
     if resolve_connections(get_worker_io_settings()).broker_url is None:
         return Readings(absent="no broker runs")
     app = load_celery_app()
+    at = to_instant(now)
     try:
         measured = _last_runs(app, selected)
-        decisions = _decisions(app, to_instant(now) - DAYS * DAY_MS) if with_ledger else ()
+        redis = open_state_redis(app)
+        if redis is None:
+            return Readings(None, measured)
+        try:
+            measured |= _counted(redis, selected, at)
+            decisions = _decisions(redis, at - DAYS * DAY_MS) if with_ledger else ()
+        finally:
+            redis.close()
     except (OperationalError, RedisError, StoreAwayError, OSError) as error:
         # The kind alone: the text of a refused connection may have its URL.
         return Readings(absent=f"the broker cannot be reached ({type(error).__name__})")
@@ -71,14 +83,29 @@ def _last_runs(app: Celery, selected: Selected) -> dict[str, Measured]:
     }
 
 
-def _decisions(app: Celery, since: int) -> Sequence[Decision]:
-    redis = open_state_redis(app)
-    if redis is None:
-        return ()
-    try:
-        return [each for each in RedisLedger(redis).read(None, _MOST_DECISIONS) if each.at >= since]
-    finally:
-        redis.close()
+def _counted(redis: BrokerRedis, selected: Selected, at: int) -> dict[str, Measured]:
+    """The mean of the runs that the workers have counted, whoever asked for them and however they ended."""
+    counts = WorkCounts(redis)
+    for _ in range(_MOST_ASKED):
+        with redis.client.pipeline(transaction=False) as pipe:
+            if counts.ask(pipe, at) == 0:
+                break
+            counts.take(pipe.execute(raise_on_error=False), at)
+        if counts.covers(DAYS * DAY_MS, at):
+            break
+    runs, run_ms = Counter[str](), Counter[str]()
+    for each in counts.counts(DAYS * DAY_MS, at):
+        runs[each.task] += each.ok + each.failed
+        run_ms[each.task] += each.run_ms
+    return {
+        job.name: Measured(run_ms[job.task] / runs[job.task], f"{runs[job.task]:,} runs in {DAYS} days")
+        for job in selected.jobs
+        if runs[job.task]
+    }
+
+
+def _decisions(redis: BrokerRedis, since: int) -> Sequence[Decision]:
+    return [each for each in RedisLedger(redis).read(None, _MOST_DECISIONS) if each.at >= since]
 
 
 def _published(selected: Selected, decisions: Sequence[Decision], *, now: datetime) -> dict[str, int]:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from kombu import Connection
 
 from packages.infra.ledger.redis_ledger import RedisLedger
 from packages.infra.queue.broker_redis import broker_redis
 from packages.infra.queue.last_runs import LastRun
+from packages.infra.queue.work_buckets import SEPARATOR, Bucket
 from packages.scheduling.decision import SCHEDULE, Decision, Reason, Verdict
 from packages.scheduling.instants import HOUR_MS, to_instant
 from packages.shared_settings.layers import ROOT
@@ -168,13 +170,13 @@ def test_what_was_measured_and_published_is_used(environ: dict[str, str], redis_
         LastRun(CLEANUP, "2", "FAILURE", now, 9.0, None, "beat"),
     ]
     with Connection(redis_url) as connection:
-        redis = broker_redis(connection, namespace="minsy")
-        assert redis is not None
-        RedisLedger(redis).append("1.1", "", decisions)
+        opened = broker_redis(connection, namespace="minsy")
+        assert opened is not None
+        RedisLedger(opened).append("1.1", "", decisions)
         for run in runs:
             record = {**run.__dict__, "finished_at": run.finished_at.isoformat()}
-            redis.client.hset("minsy:last_runs", run.task, json.dumps(record))
-        redis.close()
+            opened.client.hset("minsy:last_runs", run.task, json.dumps(record))
+        opened.close()
     given = {**environ, "REDIS_URL": redis_url}
     document = planned(given, "--seconds", f"{BACKUP}=30")
     jobs = {job["job"]: (job["seconds"], job["known_from"], job["published_share"]) for job in document["jobs"]}
@@ -183,6 +185,20 @@ def test_what_was_measured_and_published_is_used(environ: dict[str, str], redis_
     assert "last run, 50% published" in minsy(given, "plan")
     # Other settings are not what beat published by.
     assert all(job["published_share"] is None for job in planned(given, "--set", "LOG_LEVEL=DEBUG")["jobs"])
+
+
+def test_what_the_workers_counted_comes_before_the_last_run(environ: dict[str, str], redis_url: str) -> None:
+    hour = to_instant(datetime.now(UTC)) // HOUR_MS * HOUR_MS
+    with redis.Redis.from_url(redis_url) as client:
+        for at, ok, failed, run_ms in ((hour, 3, 1, 9_000), (hour - 50 * HOUR_MS, 6, 0, 16_000)):
+            for what, count in (("ok", ok), ("failed", failed), ("run_ms", run_ms)):
+                field = SEPARATOR.join(("maintenance", EXPORT, "sheddable", what))
+                client.hset(f"minsy:{Bucket(HOUR_MS, at).name}", field, count)
+        last = {"task": EXPORT, "task_id": "1", "state": "SUCCESS", "finished_at": datetime.now(UTC).isoformat()}
+        client.hset("minsy:last_runs", EXPORT, json.dumps({**last, "seconds": 99, "result": None, "origin": "beat"}))
+    jobs = {job["job"]: job for job in planned({**environ, "REDIS_URL": redis_url}, *A_WEEK)["jobs"]}
+    assert (jobs[EXPORT]["seconds"], jobs[EXPORT]["known_from"]) == (2.5, "10 runs in 3 days")
+    assert jobs[CLEANUP]["known_from"] == "default"
 
 
 def test_a_broker_that_does_not_answer_is_told_without_its_password(environ: dict[str, str]) -> None:
