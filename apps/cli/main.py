@@ -18,6 +18,7 @@ from apps.cli.explain import explain
 from apps.cli.health import health
 from apps.cli.ledger import ledger
 from apps.cli.pause import pause, pauses, resume
+from apps.cli.plan import plan
 from apps.cli.preview import preview
 from apps.cli.run import run
 from apps.cli.simulate import simulate
@@ -41,6 +42,7 @@ app.command()(status)
 app.command()(health)
 app.command()(run)
 app.command()(preview)
+app.command()(plan)
 app.command()(explain)
 app.command()(ledger)
 app.command()(pause)

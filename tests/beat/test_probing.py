@@ -13,7 +13,7 @@ from celery import Celery
 from packages.infra.beat.broker_readings import BrokerReadings
 from packages.infra.beat.celery_host import CeleryHost
 from packages.infra.beat.probing import Probing, probing_of
-from packages.infra.beat.readings import Readings, Request
+from packages.infra.beat.readings import Readings
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.beat.wiring import Opened, open_for
 from packages.infra.probes.probe import ProbeReadings
@@ -22,6 +22,7 @@ from packages.scheduling.control.policy import ControlPolicy, SloPolicy
 from packages.scheduling.instants import MINUTE_MS, SECOND_MS, to_instant
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.readings import QueueReading
+from packages.scheduling.requests import Request
 from packages.scheduling.snapshot import Reading, Snapshot
 from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.beat.stepped import NOON, Clock, make_app, on_clock, settle
