@@ -202,6 +202,7 @@ class Engine:
             states=states,
             failures=tuple(failures),
             more=wake is not None and wake <= now,
+            snapshot=snapshot,
         )
 
     def publish_failed(self, fire: Fire, now: int) -> JobState:

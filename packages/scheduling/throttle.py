@@ -54,8 +54,11 @@ def opinion_at(rate: int, gate: str, candidate: Candidate, reason: Reason, facts
     if candidate.job.policies.max_staleness_ms is not None and at >= candidate.deadline:
         return Opinion(gate, Verdict.FIRE, Reason.STALE, holds_until=at + 1, facts=said)
     has_had_its_turn = candidate.waited in THROTTLED_BY
-    if not has_had_its_turn and credit_of(candidate) + rate >= ONE:
-        return Opinion(gate, Verdict.FIRE, Reason.IN_TURN, holds_until=at + 1, facts=said, rate=rate)
+    if not has_had_its_turn:
+        # Nothing else that the opinion hangs on is lost once it is given: with it the same can be found again.
+        said = (*said, ("credit", credit_of(candidate)))
+        if credit_of(candidate) + rate >= ONE:
+            return Opinion(gate, Verdict.FIRE, Reason.IN_TURN, holds_until=at + 1, facts=said, rate=rate)
     until = min(at + ASK_AGAIN_MS + offset_ms(name, candidate.nominal, ASK_AGAIN_MS), NEVER_ENDS - 1)
     rate_taken = None if has_had_its_turn else rate
     return Opinion(gate, Verdict.DEFER, reason, until=until, holds_until=at + 1, facts=said, rate=rate_taken)

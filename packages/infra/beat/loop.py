@@ -21,6 +21,7 @@ from packages.infra.beat.entries.names import name_of
 from packages.infra.beat.entries.polling import Polling
 from packages.infra.beat.entries.roster import Roster
 from packages.infra.beat.host import Host
+from packages.infra.beat.keeping_control import KeepingControl
 from packages.infra.beat.outage import Outage
 from packages.infra.beat.preparing import Preparing
 from packages.infra.beat.standing import Standing, Trouble
@@ -52,7 +53,8 @@ class Loop:
         self._engine = Engine()
         self.roster = Roster(host.app, engine=self._engine, store=opened.store, is_polled=host.is_polled)
         self._polling = Polling(host, engine=self._engine, roster=self.roster)
-        self._committing = Committing(host, opened, self._engine, self.roster)
+        self._control = KeepingControl(host.app, self._engine, opened.store)
+        self._committing = Committing(host, opened, self._engine, self.roster, self._control)
         self._taking_over = TakingOver(self._engine, self.roster, self._committing)
         self._preparing = Preparing(self._engine, self._prepare, monotonic_s=host.monotonic_s)
         self._outage = Outage(host.monotonic_s)
@@ -111,6 +113,7 @@ class Loop:
     def run(self, now: int) -> bool:
         """One wake-up. Whether there is more to do at once."""
         more = False
+        self._control.follow()
         if self._lease.keep() is Standing.LEADING and self._begins_term(now) and not self._outage.try_in_s:
             more = self._tick(now)
         self._host.metrics.stands(self._lease.standing, term=self._lease.term, trouble=self._trouble())
@@ -175,11 +178,13 @@ class Loop:
                 self.roster.go_on_from_store(
                     schedule, now, led_until=None if lived_at is None else lived_at - SECOND_MS
                 )
+                self._control.go_on_from_store(now)
                 self._committing.begin_term()
                 self._taking_over.begin_term()
             else:
                 # Nobody has led since, and what is known here is at least what the store has; it may have lost all.
                 self.roster.keep_anew(schedule, now)
+                self._committing.keep_anew()
             wait_again(self._opened.publisher.unfinished(term), self._engine, self.roster, now)
         except StoreAwayError as error:
             if self._not_begun != term:
