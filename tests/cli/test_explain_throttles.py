@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 
 from apps.cli.explain_live import Live
 from apps.cli.explain_output import Case, explanation_as_json, print_explanation
 from packages.catalogue.jobs import JOBS
+from packages.infra.beat.redis_state import RedisStateStore
+from packages.infra.beat.stored_controllers import controllers_text
+from packages.infra.queue.broker_redis import open_broker_redis
 from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl
 from packages.scheduling.explain import explain
 from packages.scheduling.gates import backlog
-from packages.scheduling.instants import to_instant
+from packages.scheduling.instants import DAY_MS, to_instant
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Exemption, Pin, Snapshot
@@ -162,6 +166,18 @@ def test_what_is_proposed_is_accepted_and_helps(minsy: Minsy, redis_url: str) ->
     [unpin] = [remedy for remedy in opinion["to_change_it"] if remedy.startswith("minsy control")]
     assert minsy(*shlex.split(unpin)[1:], REDIS_URL=redis_url).returncode == 0
     assert explained()["decision"]["decision"] == "fire"
+
+
+def test_what_beat_throttles_now_is_in_it_and_what_it_throttled_yesterday_is_not(minsy: Minsy, redis_url: str) -> None:
+    redis = open_broker_redis(Celery("minsy", broker=redis_url))
+    assert redis is not None
+    now = to_instant(datetime.now(UTC))
+    for stepped_at, reason in ((now, "throttled"), (now - DAY_MS, "on_time")):
+        assert STOPPED.controllers.throttles
+        RedisStateStore(redis).save_controllers(controllers_text(STOPPED.controllers._replace(stepped_at=stepped_at)))
+        done = minsy("explain", EXPORT, "--json", REDIS_URL=redis_url, USER_EMAIL_CSV_EXPORT_ENABLED="true")
+        assert json.loads(done.stdout)["decision"]["reason"] == reason
+    redis.close()
 
 
 def test_commands_that_are_proposed_of_the_others_are_accepted(minsy: Minsy, redis_url: str) -> None:
