@@ -139,7 +139,7 @@ def _print_remedies(case: Case) -> None:
 
 
 def _print_throttle(case: Case, opinion: Opinion) -> None:
-    words = throttle_in_words(opinion, _pin(case))
+    words = throttle_in_words(opinion, _pin(case), until=case.explanation.decision.until)
     if opinion.mode is GateMode.OBSERVE:
         typer.echo(
             f"\nThe gate {opinion.gate} only observes: what follows is recorded, and holds nothing back. {words}"

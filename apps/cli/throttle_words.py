@@ -19,9 +19,12 @@ def is_throttle(opinion: Opinion) -> bool:
     return opinion.gate in THROTTLES
 
 
-def throttle_in_words(opinion: Opinion, pin: Pin | None) -> str:
-    """What is the matter, and what becomes of the fire. `pin` is the one that holds for the job, if one does."""
-    return f"{_cause(opinion, pin)} {_outcome(opinion)}"
+def throttle_in_words(opinion: Opinion, pin: Pin | None, *, until: int | None) -> str:
+    """What is the matter, and what becomes of the fire, which waits until `until` if it is not None.
+
+    `pin` is the one that holds for the job, if one does.
+    """
+    return f"{_cause(opinion, pin)} {_outcome(opinion, until)}"
 
 
 def _cause(opinion: Opinion, pin: Pin | None) -> str:
@@ -46,12 +49,12 @@ def _cause(opinion: Opinion, pin: Pin | None) -> str:
             return f"Nearly every run of the task {facts['task']} fails. It is throttled{since}: {share}, as probes."
 
 
-def _outcome(opinion: Opinion) -> str:
-    if opinion.verdict is Verdict.DEFER and opinion.until is not None:
-        return (
-            f"This fire is out of turn: it waits, and is asked again at {instant_text(opinion.until)}, "
-            "unless the job's next one takes it up."
-        )
+def _outcome(opinion: Opinion, until: int | None) -> str:
+    if opinion.verdict is Verdict.DEFER and until is not None:
+        asked_again = f"it waits, and is asked again at {instant_text(until)}, unless the job's next one takes it up"
+        return f"This fire is out of turn: {asked_again}."
+    if opinion.verdict is Verdict.DEFER:
+        return "This fire is out of turn."
     return "This fire has waited long enough." if opinion.reason is Reason.STALE else "This fire is in turn."
 
 

@@ -122,6 +122,7 @@ def test_each_throttle_is_told_with_what_would_change_it(
 ) -> None:
     text = shown(snapshot, capsys)
     assert sentence in text
+    assert "asked again at" in text
     assert "To change it, any of:\n" + "".join(f"    {remedy}\n" for remedy in remedies) in text
     [opinion] = explanation_as_json(case(snapshot))["opinions"]
     assert opinion["to_change_it"] == remedies
