@@ -112,10 +112,14 @@ def pin(  # noqa: PLR0913  # the options of one command
     note: Note = "",
     as_json: AsJson = False,
 ) -> None:
-    """Let this share of a queue's fires out, whatever the adaptive control thinks: 1 is all of them, 0 none.
+    """Let this share of a queue's fires out in turn, whatever the adaptive control thinks.
 
-    Without --criticality that holds critical_plus work, too, which the control itself never throttles. A pin of one
-    criticality goes before that of the whole queue, and a pin before an exemption. Pinning the same again replaces.
+    1 is all of them. At 0 none is in turn, but critical work goes out all the same when it has waited as long as it
+    may; to stop it use `minsy pause`. Without --criticality that holds for critical_plus work, too, which the control
+    itself never throttles.
+
+    A pin of one criticality goes before that of the whole queue, and a pin before an exemption. It is held by the gate
+    `backlog`, in that gate's mode. Pinning the same again replaces the earlier pin.
     """
     now = present()
     asked = Pin(
