@@ -6,20 +6,23 @@ asked before there is a job.
 """
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Final, Protocol
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from celery import Celery
 
+from packages.infra.beat.keeping_control import CONTROL_SETTING
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.scheduling.control.policy import ControlPolicy
-from packages.scheduling.instants import FIRST_INSTANT, SECOND_MS
+from packages.scheduling.instants import FIRST_INSTANT, SECOND_MS, to_instant
 from packages.scheduling.model import Job
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from packages.infra.probes.external_objectives import ExternalObjectives
     from packages.infra.probes.probe import Probe, ProbeReadings
 
-# A setting of the app: an object with the thresholds of the adaptive control; without one there is no control.
-CONTROL_SETTING: Final = "beat_control"
 # So long before they are needed readings are asked for, half an interval at most: beat wakes every half second.
 _AHEAD_MS: Final = 600
 # So late they are asked for at any cost.
@@ -30,18 +33,31 @@ class Control(Protocol):
     """What the setting is."""
 
     @property
-    def policy(self) -> ControlPolicy:
-        """The thresholds; others after a reload."""
+    def policy(self) -> ControlPolicy | None:
+        """The thresholds; others after a reload. None: nothing is to be asked."""
         ...
+
+    @property
+    def prometheus_url(self) -> "SecretStr | None":
+        """The server that is asked about external objectives; another one after a reload."""
+        ...
+
+
+class Asked(NamedTuple):
+    """Who is asked: the probe, and whoever asks another server about objectives, which `url` is the address of."""
+
+    probe: "Probe"
+    external: "ExternalObjectives | None" = None
+    url: "SecretStr | None" = None
 
 
 class Probing:
     """One scheduler's probe. `open_probe` gets the ms between two questions at least."""
 
-    def __init__(self, control: Control, open_probe: "Callable[[int], Probe]") -> None:
+    def __init__(self, control: Control, open_probe: Callable[[int], Asked]) -> None:
         self._control = control
         self._open_probe = open_probe
-        self._probe: Probe | None = None
+        self._asked: Asked | None = None
         self._queues: set[str] = set()
         self._tasks: set[str] = set()
         # As it was when the probe was last told what is wanted; None: it is to be told.
@@ -59,37 +75,51 @@ class Probing:
 
     def look_ahead(self, now: int, stepped_at: int | None) -> None:
         """There is time: ask, if the readings are wanted soon. `stepped_at` is when the control last went by them."""
+        policy = self._control.policy
+        if policy is None:
+            return
         since = self._asked_at if stepped_at is None else stepped_at
-        interval_ms = self._control.policy.interval_ms
-        if self._asked_at <= since and now >= since + interval_ms - _ahead_ms(interval_ms):
-            self._ask(now)
+        if self._asked_at <= since and now >= since + policy.interval_ms - _ahead_ms(policy.interval_ms):
+            self._ask(policy, now)
 
     def read(self, now: int) -> "ProbeReadings | None":
-        """What is known at the instant `now`; None before there is a job. Asks what was not asked for ahead."""
-        if not 0 <= now - self._asked_at < self._control.policy.interval_ms + _PATIENCE_MS:
-            self._ask(now)
+        """What is known at the instant `now`; None before there is a job, and while there is no policy.
+
+        Asks what was not asked for ahead.
+        """
+        policy = self._control.policy
+        if policy is None:
+            return None
+        if not 0 <= now - self._asked_at < policy.interval_ms + _PATIENCE_MS:
+            self._ask(policy, now)
         return self._told
 
-    def _ask(self, now: int) -> None:
-        policy = self._control.policy
+    def _ask(self, policy: ControlPolicy, now: int) -> None:
         interval_ms = policy.interval_ms - _ahead_ms(policy.interval_ms)
-        if self._probe is None:
+        if self._asked is not None and self._asked.url != self._control.prometheus_url:
+            self.close()
+        if self._asked is None:
             if not self._queues:
                 return
-            self._probe = self._open_probe(interval_ms)
+            self._asked = self._open_probe(interval_ms)
+        probe, external, _ = self._asked
         if policy is not self._policy:
             self._policy = policy
-            self._probe.interval_ms = interval_ms
-            self._probe.want(self._queues, self._tasks, policy.slo.objectives)
+            probe.interval_ms = interval_ms
+            if external is not None:
+                external.interval_ms = policy.interval_ms
+            probe.want(self._queues, self._tasks, policy.slo.objectives)
         self._asked_at = now
-        self._told = self._probe.read(now)
+        self._told = probe.read(now)
 
     def close(self) -> None:
         """Let go of the probe; `read` opens it again."""
-        probe, self._probe, self._policy, self._told = self._probe, None, None, None
+        asked, self._asked, self._policy, self._told = self._asked, None, None, None
         self._asked_at = FIRST_INSTANT
-        if probe is not None:
-            probe.close()
+        if asked is not None:
+            asked.probe.close()
+            if asked.external is not None:
+                asked.external.stop()
 
 
 def _ahead_ms(interval_ms: int) -> int:
@@ -98,15 +128,32 @@ def _ahead_ms(interval_ms: int) -> int:
 
 def probing_of(app: Celery, redis: BrokerRedis | None) -> Probing | None:
     """The probing of an app; None if it has no adaptive control."""
-    control: Control | None = app.conf.get(CONTROL_SETTING)
-    if control is None:
+    setting: Control | None = app.conf.get(CONTROL_SETTING)
+    if setting is None:
         return None
+    control = setting
 
-    def opened(interval_ms: int) -> "Probe":
+    def opened(interval_ms: int) -> Asked:
         # Imported here: most beats need none of it.
         from packages.infra.probes.judging import Judges
         from packages.infra.probes.opening import open_probe
 
-        return open_probe(app, redis, interval_ms=interval_ms, judge=Judges(None))
+        external = _external(control.prometheus_url, interval_ms)
+        probe = open_probe(app, redis, interval_ms=interval_ms, judge=Judges(external))
+        return Asked(probe, external, control.prometheus_url)
 
     return Probing(control, opened)
+
+
+def _external(url: "SecretStr | None", interval_ms: int) -> "ExternalObjectives | None":
+    if url is None:
+        return None
+    # Imported here: an HTTP client is needed only where there is such a server.
+    from packages.infra.probes.external_objectives import ExternalObjectives
+    from packages.infra.probes.prometheus import PrometheusClient
+
+    return ExternalObjectives(PrometheusClient(url), interval_ms=interval_ms, now_ms=_present)
+
+
+def _present() -> int:
+    return to_instant(datetime.now(UTC))
