@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -169,16 +170,23 @@ def test_what_is_proposed_is_accepted_and_helps(minsy: Minsy, redis_url: str) ->
     assert explained()["decision"]["decision"] == "fire"
 
 
-def test_what_beat_throttles_now_is_in_it_and_what_it_throttled_yesterday_is_not(minsy: Minsy, redis_url: str) -> None:
+@pytest.fixture
+def store(redis_url: str) -> Iterator[RedisStateStore]:
     redis = open_broker_redis(Celery("minsy", broker=redis_url))
     assert redis is not None
-    now = to_instant(datetime.now(UTC))
-    for stepped_at, reason in ((now, "throttled"), (now - DAY_MS, "on_time")):
-        assert STOPPED.controllers.throttles
-        RedisStateStore(redis).save_controllers(controllers_text(STOPPED.controllers._replace(stepped_at=stepped_at)))
-        done = minsy("explain", EXPORT, "--json", REDIS_URL=redis_url, USER_EMAIL_CSV_EXPORT_ENABLED="true")
-        assert json.loads(done.stdout)["decision"]["reason"] == reason
+    yield RedisStateStore(redis)
     redis.close()
+
+
+@pytest.mark.parametrize(("age_ms", "reason"), [(0, "throttled"), (DAY_MS, "on_time")])
+def test_what_beat_throttles_now_is_in_it_and_what_it_throttled_yesterday_is_not(
+    minsy: Minsy, redis_url: str, store: RedisStateStore, age_ms: int, reason: str
+) -> None:
+    stepped_at = to_instant(datetime.now(UTC)) - age_ms
+    store.save_controllers(controllers_text(STOPPED.controllers._replace(stepped_at=stepped_at)))
+    done = minsy("explain", EXPORT, "--json", REDIS_URL=redis_url, USER_EMAIL_CSV_EXPORT_ENABLED="true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["decision"]["reason"] == reason
 
 
 def test_commands_that_are_proposed_of_the_others_are_accepted(minsy: Minsy, redis_url: str) -> None:
