@@ -18,8 +18,10 @@ from apps.cli.explain import explain
 from apps.cli.health import health
 from apps.cli.ledger import ledger
 from apps.cli.pause import pause, pauses, resume
+from apps.cli.plan import plan
 from apps.cli.preview import preview
 from apps.cli.run import run
+from apps.cli.simulate import simulate
 from apps.cli.status import status
 from apps.cli.trigger import trigger
 from apps.cli.up import up
@@ -40,6 +42,7 @@ app.command()(status)
 app.command()(health)
 app.command()(run)
 app.command()(preview)
+app.command()(plan)
 app.command()(explain)
 app.command()(ledger)
 app.command()(pause)
@@ -47,6 +50,7 @@ app.command()(resume)
 app.command()(pauses)
 app.command()(trigger)
 app.command()(backfill)
+app.command()(simulate)
 app.command()(config)
 app.add_typer(control_commands.app, name="control")
 app.add_typer(approvals.app, name="approvals")

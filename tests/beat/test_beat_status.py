@@ -62,6 +62,8 @@ def status_of(replica: str, now: int) -> BeatStatus:
         put_aside=1,
         days_left={"XNYS": 364},
         version="a1",
+        control={"backlog": GateMode.ENFORCE, "slo": GateMode.OBSERVE},
+        owed={("q", Criticality.SHEDDABLE): 3},
     )
 
 
@@ -118,6 +120,9 @@ def test_whoever_says_nothing_for_a_minute_is_no_more(redis_url: str) -> None:
         {"standing": "sitting"},
         {"trouble": "none"},
         {"since": 10**30},
+        {"control": {"backlog": "sometimes"}},
+        {"owed": [["q", "nobody", 3]]},
+        {"owed": [["q", "sheddable"]]},
     ],
 )
 def test_what_is_not_of_this_form_is_left_out_and_dropped(redis_url: str, change: dict[str, object]) -> None:

@@ -1,5 +1,6 @@
 """The adaptive control goes on where it was: at a takeover, at a restart, and when the server has forgotten it."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -11,6 +12,8 @@ from packages.infra.beat.keeping_control import still_says_something
 from packages.infra.beat.lease import ASKED_EVERY_S
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.beat.stored_controllers import controllers_of
+from packages.infra.queue.broker_redis import BrokerRedis
+from packages.infra.telemetry.beat_metrics import NO_CONTROL
 from packages.scheduling.control.controllers import NEUTRAL, Controllers
 from packages.scheduling.instants import HOUR_MS
 from packages.scheduling.model import Criticality
@@ -208,3 +211,26 @@ def test_without_a_control_nothing_is_asked_for_and_nothing_kept(
     run_until(scheduler, clock, NOON + MINUTE)
     scheduler.close()
     assert client.get(KEY) == b"whatever"
+
+
+def test_what_it_does_is_told_by_the_leader_alone(begin: Begin, clock: Clock, redis_url: str) -> None:
+    leader, follower = throttled(begin, clock), begin()
+    clock.step(timedelta(seconds=5))
+    settle(leader)
+    settle(follower)
+    facts = leader.metrics.facts.control
+    rate = sheddable_rate(state_of(leader))
+    assert rate is not None
+    assert facts.rates[QUEUE, Criticality.SHEDDABLE] == rate / 1_000_000
+    assert facts.rates[QUEUE, Criticality.CRITICAL_PLUS] == 1
+    assert facts.waits_s == {QUEUE: 90.0}
+    assert sum(facts.owed.values()) > 0
+    assert follower.metrics.facts.control == NO_CONTROL
+    redis_ = BrokerRedis(redis.Redis.from_url(redis_url), "test", channel=None)
+    said = {each["standing"]: each for each in map(json.loads, redis_.client.hgetall("test:beat:replicas").values())}
+    assert said["leading"]["control"] == dict.fromkeys(("backlog", "slo", "failing_target"), "enforce")
+    assert {tuple(kind) for *kind, _ in said["leading"]["owed"]} == {
+        (queue, criticality.value) for queue, criticality in facts.owed
+    }
+    assert not {"control", "owed"} & said["following"].keys()
+    redis_.close()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -102,7 +102,9 @@ def working(url: str, directory: Path, *arguments: str, **variables: str) -> Ite
         eventually(lambda: RunningStore(redis).read(present()) is not None, "the worker does not say that it lives")
         yield worker
     finally:
-        os.killpg(worker.pid, signal.SIGKILL)
+        # None of them is left if the test has ended them.
+        with suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
         worker.wait(30)
 
 

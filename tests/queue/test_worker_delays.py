@@ -78,7 +78,7 @@ def test_a_queue_that_is_not_known_is_another_one() -> None:
     server = worker_server(delays, host="127.0.0.1", port=0)
     delays.begun("known", start_delay_ms=1, end_to_end_ms=2)
     delays.begun("unknown", start_delay_ms=10**30, end_to_end_ms=2)
-    delays.count_in_thread()
+    delays.pipe.take_in_thread()
     server.start()
     port = server.bound_port(PATIENCE_S)
     assert port is not None
@@ -86,12 +86,12 @@ def test_a_queue_that_is_not_known_is_another_one() -> None:
     assert 'minsy_worker_start_delay_seconds_sum{queue="known"} 0.001' in scraped(port)
     server.stop()
     server.join()
-    delays.close()
+    delays.pipe.close()
 
 
 def test_a_pipe_that_nobody_reads_holds_no_task_up() -> None:
     delays = WorkerDelays([])
     for _ in range(100_000):
         delays.begun("x", start_delay_ms=1, end_to_end_ms=2)
-    delays.close()
+    delays.pipe.close()
     delays.begun("x", start_delay_ms=1, end_to_end_ms=2)

@@ -40,7 +40,7 @@ def test_reports_are_made_again_until_stopped_and_one_that_raises_does_not_matte
     reporter.stop()
     count = len(made)
     assert "report_failed" in caplog.text
-    assert not [thread for thread in threading.enumerate() if thread.name == "minsy-reports"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "minsy-report"]
     assert len(made) == count
 
 

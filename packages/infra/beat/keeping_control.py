@@ -5,13 +5,18 @@
 Without a policy nothing is asked for, and nothing is kept. Decides nothing.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from packages.infra.beat.control_facts import control_facts
 from packages.infra.beat.state_store import StateStore
 from packages.infra.beat.stored_controllers import controllers_text
+from packages.infra.telemetry.beat_metrics import NO_CONTROL, ControlFacts
 from packages.scheduling.control.controllers import NEUTRAL, Controllers
 from packages.scheduling.control.policy import ONE
 from packages.scheduling.engine import Engine
+from packages.scheduling.policies import GateMode
+from packages.scheduling.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -32,6 +37,7 @@ class KeepingControl:
         self._policy: ControlPolicy | None = None
         # What the store has, for all we know.
         self._kept = NEUTRAL
+        self._seen: Snapshot | None = None
 
     @property
     def is_on(self) -> bool:
@@ -43,6 +49,22 @@ class KeepingControl:
         """Whether there is something to keep that cannot wait for the next fire: it throttles, or does no more."""
         controllers = self._engine.controllers
         return controllers is not self._kept and (controllers.throttles or self._kept.throttles)
+
+    def facts(self, now: int) -> ControlFacts:
+        """What it does, as of the last tick of this term."""
+        return NO_CONTROL if self._seen is None else control_facts(self._engine, self._seen, now)
+
+    @property
+    def modes(self) -> Mapping[str, GateMode]:
+        """What the objections of its gates do, an operator's word included; empty where it is off."""
+        if self._policy is None:
+            return {}
+        said = {} if self._seen is None else self._seen.gate_modes
+        return {gate: said.get(gate, mode) for gate, mode in self._policy.gate_modes.items()}
+
+    def seen(self, snapshot: Snapshot | None) -> None:
+        """The gates were asked under this one."""
+        self._seen = snapshot if snapshot is not None and (self.is_on or snapshot.pins) else None
 
     def follow(self) -> None:
         """Go by the thresholds that are set now."""

@@ -31,7 +31,7 @@ from packages.infra.beat.trouble import trouble_of
 from packages.infra.beat.unfinished import wait_again
 from packages.infra.beat.wiring import Opened
 from packages.infra.queue.outages import Errand
-from packages.infra.telemetry.beat_metrics import Facts
+from packages.infra.telemetry.beat_metrics import NO_CONTROL, Facts
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import SECOND_MS, to_instant
 from packages.scheduling.snapshot import Snapshot
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 # What takes longer to publish is more than is to be decided in one go.
 LONGEST_ROUND_S: Final = 0.5
+# With less time than this until something is due nobody is asked anything that can wait.
+ROOM_TO_ASK_S: Final = 0.1
 _WRITTEN_EVERY_S: Final = WRITTEN_EVERY.total_seconds()
 
 
@@ -97,6 +99,9 @@ class Loop:
             self._opened.readings.want(whole)
             self._engine.use_markets(self._opened.readings.read(now)[0].markets)
         self.roster.update(schedule, names, now, leads=self.leads)
+        if self._opened.readings.has_probes:
+            jobs = self._engine.names
+            self._opened.readings.want([self._engine.job(name) for name in map(name_of, names) if name in jobs])
         for name in names:
             self._opened.publisher.forget(name_of(name))
 
@@ -132,7 +137,12 @@ class Loop:
 
     def prepare(self, now: int) -> bool:
         """There is time: do some of what is to be done soon. Whether there is more of it."""
-        return self.leads and self._lease.is_trusted and not self._outage and self._preparing.run(now)
+        if not (self.leads and self._lease.is_trusted) or self._outage:
+            return False
+        readings = self._opened.readings
+        if readings.has_probes and self.wait_s(now / SECOND_MS) > ROOM_TO_ASK_S:
+            readings.look_ahead(now, self._engine.controllers.stepped_at)
+        return self._preparing.run(now)
 
     def next_wake(self) -> int | None:
         """The instant at which something is due; None if nobody knows of any."""
@@ -205,6 +215,7 @@ class Loop:
         if requests:
             self._taking_over.run(requests, now)
         tick = engine.tick(snapshot, now, limit=self._batch.size)
+        self._control.seen(tick.snapshot)
         for failure in tick.failures:
             roster.quarantine.put_aside(failure.job, failure.error, failure.until)
         roster.quarantine.recovered(tick.states)
@@ -248,7 +259,9 @@ class Loop:
         self._told_at_s = monotonic_s
         board, quarantined = self._opened.status, self.roster.quarantine.listed
         days_left = {market: table.days_left(now) for market, table in self._engine.markets.items()}
-        self._host.metrics.tell(Facts(len(self._engine.names), len(quarantined), lease.clock_distance_ms, days_left))
+        jobs, leads = len(self._engine.names), lease.standing is Standing.LEADING
+        control = self._control.facts(now) if leads else NO_CONTROL
+        self._host.metrics.tell(Facts(jobs, len(quarantined), lease.clock_distance_ms, days_left, control))
         if board is None:
             return
         status = BeatStatus(
@@ -257,13 +270,15 @@ class Loop:
             term=lease.term,
             since=self._stands[1],
             last_tick=now,
-            jobs=len(self._engine.names),
+            jobs=jobs,
             clock_distance_ms=lease.clock_distance_ms,
             trouble=self._trouble(),
             quarantined={name: quarantined[name].error for name in sorted(quarantined)[:MOST_TOLD]},
             put_aside=len(quarantined),
             days_left=days_left,
             version=self.roster.policies.text,
+            control=self._control.modes if leads else {},
+            owed=control.owed,
         )
         self._telling.run(lambda: board.write(status))
 

@@ -4,7 +4,7 @@ It changes once per control interval, and ticks may be many: it is written with 
 the records that follow name that one. Nothing is decided here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -42,9 +42,19 @@ NOTHING_KNOWN: Final = ControlRecord()
 
 
 def control_plain(known: ControlRecord, at: int) -> dict[str, Any]:
-    """The same as what JSON knows; a reading is written with its age at the instant `at`, in ms."""
+    """The same as what JSON knows; a reading is written with its age at the instant `at`, in ms.
+
+    Queues that share workers are told by their number among the sorted names of `queues`: else each would name all.
+    """
+    numbers = {name: number for number, name in enumerate(sorted(known.queues))}
+    controllers = controllers_plain(known.controllers)
+    for queue in controllers.get("queues", {}).values():
+        if beside := queue.get("beside"):
+            queue["beside"] = _numbered(beside, numbers)
     plain: dict[str, Any] = {
-        "queues": {name: _aged(each, at, _queue_plain(each.value)) for name, each in sorted(known.queues.items())},
+        "queues": {
+            name: _aged(known.queues[name], at, _queue_plain(known.queues[name].value, numbers)) for name in numbers
+        },
         "tasks": {name: _aged(each, at, list(each.value)) for name, each in sorted(known.tasks.items())},
         "objectives": {
             name: _aged(each, at, [list(count) for count in each.value])
@@ -52,7 +62,7 @@ def control_plain(known: ControlRecord, at: int) -> dict[str, Any]:
         },
         "pins": [list(pin) for pin in known.pins.values()],
         "exempt": [list(each) for each in known.exempt.values()],
-        "controllers": controllers_plain(known.controllers),
+        "controllers": controllers,
     }
     return {name: value for name, value in plain.items() if value}
 
@@ -65,13 +75,20 @@ def control_of_plain(raw: dict[str, Any], at: int) -> ControlRecord:
     """
     pins = [_pin(*each) for each in raw.get("pins", ())]
     exempt = [Exemption(*each) for each in raw.get("exempt", ())]
+    names = sorted(raw.get("queues", ()))
+    controllers = raw.get("controllers", {})
+    for queue in controllers.get("queues", {}).values():
+        if "beside" in queue:
+            queue["beside"] = _named(queue["beside"], names)
     return ControlRecord(
-        queues={name: _reading(each, at, _queue) for name, each in raw.get("queues", {}).items()},
+        queues={
+            name: _reading(each, at, lambda plain: _queue(plain, names)) for name, each in raw.get("queues", {}).items()
+        },
         tasks={name: _reading(each, at, _task) for name, each in raw.get("tasks", {}).items()},
         objectives={name: _reading(each, at, _windows) for name, each in raw.get("objectives", {}).items()},
         pins={(pin.queue, pin.criticality): pin for pin in pins},
         exempt={each.job: each for each in exempt},
-        controllers=controllers_of_plain(raw.get("controllers", {})),
+        controllers=controllers_of_plain(controllers),
     )
 
 
@@ -84,18 +101,26 @@ def _reading(raw: Any, at: int, value_of: Any) -> Reading[Any]:  # noqa: ANN401 
     return Reading(value_of(plain), at - _int(age_ms))
 
 
-def _queue_plain(queue: QueueReading) -> list[Any]:
-    *numbers, beside = queue
-    return [*numbers, *sorted(beside)]
+def _queue_plain(queue: QueueReading, numbers: Mapping[str, int]) -> list[Any]:
+    *counts, beside = queue
+    return [*counts, *_numbered(sorted(beside), numbers)]
 
 
-def _queue(plain: list[Any]) -> QueueReading:
+def _numbered(names: Iterable[str], numbers: Mapping[str, int]) -> list[str | int]:
+    return [numbers.get(name, name) for name in names]
+
+
+def _named(numbered: Iterable[str | int], names: Sequence[str]) -> list[str]:
+    return [names[each] if isinstance(each, int) else _str(each) for each in numbered]
+
+
+def _queue(plain: list[Any], names: Sequence[str]) -> QueueReading:
     ready, oldest_ms, reserved, running, completed, over_ms, consumers, *beside = plain
     for number in (ready, oldest_ms, reserved, running, completed, consumers):
         if number is not None:
             _int(number)
     return QueueReading(
-        ready, oldest_ms, reserved, running, completed, _int(over_ms), consumers, frozenset(map(_str, beside))
+        ready, oldest_ms, reserved, running, completed, _int(over_ms), consumers, frozenset(_named(beside, names))
     )
 
 

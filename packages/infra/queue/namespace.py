@@ -5,6 +5,8 @@
     <namespace>:control:...     what an operator says
     <namespace>:running:...     which runs are not over
     <namespace>:done:...        which runs have completed
+    <namespace>:work:...        how the runs ended, by time
+    <namespace>:workers         which workers live, and what they serve and hold
     <namespace>:active_markets  which markets are in use
     <namespace>:last_runs       how each task last ended; where the results are
 

@@ -17,11 +17,17 @@ class Errand:
     """
 
     def __init__(
-        self, name: str, errors: tuple[type[Exception], ...], monotonic: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        errors: tuple[type[Exception], ...],
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        tried_again_after: timedelta = TRIED_AGAIN_AFTER,
     ) -> None:
         self._name = name
         self._errors = errors
         self._monotonic = monotonic
+        self._pause_s = tried_again_after.total_seconds()
         self._tried_again_at: float | None = None
 
     def run(self, action: Callable[[], object]) -> bool:
@@ -34,7 +40,7 @@ class Errand:
             if self._tried_again_at is None:
                 # The driver's text may name the server; passwords in URLs are masked by the log's formatter.
                 log.warning("errand_failed", extra={"errand": self._name, "error": str(error)})
-            self._tried_again_at = self._monotonic() + TRIED_AGAIN_AFTER.total_seconds()
+            self._tried_again_at = self._monotonic() + self._pause_s
             return False
         if self._tried_again_at is not None:
             self._tried_again_at = None

@@ -19,7 +19,7 @@ from packages.shared_settings.common import CommonSettings
 
 
 class BeatInputs(NamedTuple):
-    """What beat reads beside the messages: its entries, and the calendars of its jobs."""
+    """What beat reads beside the messages: its entries and thresholds, and the calendars of its jobs."""
 
     source: EnvFilesSource
     calendars: BeatCalendars
@@ -47,7 +47,13 @@ def connect_process_signals(
             raise SystemExit(2) from None
 
     if beat is not None:
-        signals.beat_init.connect(lambda **_: reload_on_hangup(beat.source), weak=False)
+        source = beat.source
+
+        def begin(**_: object) -> None:
+            reload_on_hangup(source)
+            source.control.warn()
+
+        signals.beat_init.connect(begin, weak=False)
     # A connected `setup_logging` keeps Celery from configuring the root logger itself.
     signals.setup_logging.connect(set_up_logs, weak=False)
     if profile is Profile.BEAT:
@@ -71,10 +77,12 @@ def connect_process_signals(
 def _connect_what_a_worker_tells(profile: Profile, connections: Connections) -> None:
     # Beat imports none of it.
     from packages.infra.queue.running_signals import connect_running_signals
+    from packages.infra.queue.work_signals import connect_work_signals
     from packages.infra.queue.worker_delays import connect_worker_delays
     from packages.infra.queue.worker_reports import connect_worker_reports
     from packages.infra.queue.worker_signals import connect_worker_signals
 
+    connect_work_signals()
     connect_worker_signals()
     connect_running_signals()
     connect_worker_delays([queue.name for queue in QUEUES])

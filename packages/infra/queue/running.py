@@ -48,7 +48,7 @@ for i = 1, #ARGV, 2 do
 end
 """
 # What the reader saw as lapsed may have been started meanwhile.
-_DROP_UNCHANGED = """
+DROP_UNCHANGED = """
 for i = 1, #ARGV, 2 do
   if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
 end
@@ -125,7 +125,7 @@ class RunningStore:
             elif run.run.counts_until > now:
                 by_job.setdefault(run.job, []).append(run.run)
         if lapsed:
-            self._client.eval(_DROP_UNCHANGED, 1, self._runs, *lapsed)
+            self._client.eval(DROP_UNCHANGED, 1, self._runs, *lapsed)
         return {
             job: tuple(sorted(runs, key=lambda run: (run.published_at, run.task_id))) for job, runs in by_job.items()
         }

@@ -35,7 +35,7 @@ def connect_worker_delays(queues: Sequence[str]) -> None:
                 delays.begun(str(queue), start_delay_ms=found[0], end_to_end_ms=found[1])
 
         def serve(**_: object) -> None:
-            delays.count_in_thread()
+            delays.pipe.take_in_thread()
             server.start()
 
         signals.task_prerun.connect(begun, weak=False)

@@ -1,19 +1,17 @@
 """How late a worker begins beat's messages, by queue: counted in its main process, told by whichever process begins.
 
-    process that runs a task ──(one record through a pipe, never waiting)──> main process ──> buckets ──> /metrics
+    process that runs a task ──(one record through a pipe)──> main process ──> buckets ──> /metrics
 
 A record that finds the pipe full is left out. Decides nothing.
 """
 
-import os
 import struct
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from packages.infra.telemetry.buckets import Buckets
 from packages.infra.telemetry.http_server import Page, PagesServer
+from packages.infra.telemetry.process_pipe import ProcessPipe
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -24,7 +22,7 @@ DELAY_BOUNDS_MS: Final = (
     *(5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000),
     *(30_000, 60_000, 300_000, 900_000, 3_600_000),
 )
-# The queue by its place, and both delays in milliseconds. Smaller than what a pipe takes in one piece.
+# The queue by its place, and both delays in milliseconds.
 _RECORD: Final = struct.Struct("!Hqq")
 _LONGEST_MS: Final = 2**62
 
@@ -37,46 +35,22 @@ class WorkerDelays:
         self._places = {queue: place for place, queue in enumerate(self._queues)}
         self.start_delay = [Buckets(DELAY_BOUNDS_MS) for _ in self._queues]
         self.end_to_end = [Buckets(DELAY_BOUNDS_MS) for _ in self._queues]
-        self._thread: threading.Thread | None = None
-        self._read_end, self._write_end = os.pipe()
-        os.set_blocking(self._write_end, False)
+        self.pipe = ProcessPipe(self._count, name="worker-delays")
 
     def begun(self, queue: str, *, start_delay_ms: int, end_to_end_ms: int) -> None:
         """A run begins in this process: so long after its publishing, and after it was planned."""
         place = self._places.get(queue, len(self._queues) - 1)
         start, end = (max(-_LONGEST_MS, min(_LONGEST_MS, delay)) for delay in (start_delay_ms, end_to_end_ms))
-        # The main process has ended, or does not keep up.
-        with suppress(OSError):
-            os.write(self._write_end, _RECORD.pack(place, start, end))
-
-    def count_in_thread(self) -> None:
-        """Begin to count what the processes tell; in the main process, which does so to its end."""
-        self._thread = threading.Thread(target=self._count, name="worker-delays", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Tell nothing more, and end the counting once every process has done so."""
-        os.close(self._write_end)
-        self._write_end = -1
-        if self._thread is None:
-            os.close(self._read_end)
-        else:
-            self._thread.join()
+        self.pipe.tell(_RECORD.pack(place, start, end))
 
     def of_queue(self) -> Iterator[tuple[str, Buckets, Buckets]]:
         """Queue, start delay, end-to-end delay."""
         yield from zip(self._queues, self.start_delay, self.end_to_end, strict=True)
 
-    def _count(self) -> None:
-        rest = b""
-        while data := os.read(self._read_end, 1_000 * _RECORD.size):
-            data = rest + data
-            whole = len(data) - len(data) % _RECORD.size
-            rest = data[whole:]
-            for place, start_delay_ms, end_to_end_ms in _RECORD.iter_unpack(data[:whole]):
-                self.start_delay[place].add_one(start_delay_ms)
-                self.end_to_end[place].add_one(end_to_end_ms)
-        os.close(self._read_end)
+    def _count(self, record: bytes) -> None:
+        place, start_delay_ms, end_to_end_ms = _RECORD.unpack(record)
+        self.start_delay[place].add_one(start_delay_ms)
+        self.end_to_end[place].add_one(end_to_end_ms)
 
 
 def worker_server(delays: WorkerDelays, *, host: str, port: int) -> PagesServer:
