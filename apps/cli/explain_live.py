@@ -8,17 +8,19 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from apps.cli.environment import load_celery_app
-from packages.infra.beat.keeping_control import still_says_something
+from packages.infra.beat.beat_status import BeatStatusStore
+from packages.infra.beat.kept_controllers import KeptControllers
 from packages.infra.beat.redis_state import RedisStateStore
+from packages.infra.beat.standing import Standing
 from packages.infra.beat.state_store import StoreAwayError
+from packages.infra.beat.stored_values import ForeignValueError
 from packages.infra.connections import resolve_connections
 from packages.infra.control.redis_control import RedisControl
 from packages.infra.ledger.redis_ledger import RedisLedger
 from packages.infra.queue.active_markets import ActiveMarketsStore
 from packages.infra.queue.broker_redis import BrokerRedis, open_state_redis
 from packages.infra.queue.running import RunningStore
-from packages.scheduling.control.controllers import NEUTRAL, Controllers
-from packages.scheduling.control.policy import ControlPolicy
+from packages.scheduling.control.controllers import NEUTRAL
 from packages.scheduling.decision import Decision
 from packages.scheduling.requests import ResetRequest
 from packages.scheduling.sessions import SessionTable
@@ -70,7 +72,7 @@ def read_live(job: str, now: int, markets: Tables, *, in_use: Callable[[Collecti
 
 
 def _read(redis: BrokerRedis, job: str, now: int, markets: Tables, in_use: Callable[[Collection[str]], Tables]) -> Live:
-    control, store = RedisControl(redis).read(now), RedisStateStore(redis)
+    control = RedisControl(redis).read(now)
     active = ActiveMarketsStore(redis).read(now)
     if active is not None:
         markets = {**markets, **in_use(active.value - markets.keys())}
@@ -85,19 +87,24 @@ def _read(redis: BrokerRedis, job: str, now: int, markets: Tables, in_use: Calla
         gate_modes=control.gate_modes,
         pins={(pin.queue, pin.criticality): pin for pin in control.pins},
         exempt={exemption.job: exemption for exemption in control.exemptions},
-        controllers=_controllers(store, now),
     )
     return Live(
-        snapshot=snapshot,
-        state=store.load([job]).get(job),
+        snapshot=_controlled(redis, snapshot),
+        state=RedisStateStore(redis).load([job]).get(job),
         recent=tuple(RedisLedger(redis).read(job, RECENT)),
         requests=sum(not isinstance(request, ResetRequest) and request.job == job for request in control.requests),
     )
 
 
-def _controllers(store: RedisStateStore, now: int) -> Controllers:
-    """What the adaptive control of a beat that runs goes by; neutral if none has said so lately."""
-    stored = store.load_controllers()
-    if stored is None or not still_says_something(stored, ControlPolicy(), now):
-        return NEUTRAL
-    return stored if stored.throttles else NEUTRAL
+def _controlled(redis: BrokerRedis, snapshot: Snapshot) -> Snapshot:
+    """The snapshot as the adaptive control of the beat that leads sees it; as it is if none leads, or controls."""
+    leader = next((each for each in BeatStatusStore(redis).read().living if each.standing is Standing.LEADING), None)
+    if leader is None or not leader.control:
+        return snapshot
+    try:
+        stored = KeptControllers(redis).read() or NEUTRAL
+    except ForeignValueError:
+        stored = NEUTRAL
+    # An operator's word goes before what the settings say of a gate.
+    modes = {**leader.control, **snapshot.gate_modes}
+    return snapshot._replace(gate_modes=modes, controllers=stored if stored.throttles else NEUTRAL)

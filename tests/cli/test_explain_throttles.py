@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ from celery import Celery
 from apps.cli.explain_live import Live
 from apps.cli.explain_output import Case, explanation_as_json, print_explanation
 from packages.catalogue.jobs import JOBS
-from packages.infra.beat.redis_state import RedisStateStore
+from packages.infra.beat.beat_status import BeatStatus, BeatStatusStore
+from packages.infra.beat.kept_controllers import KeptControllers
+from packages.infra.beat.standing import Standing
 from packages.infra.beat.stored_controllers import controllers_text
-from packages.infra.queue.broker_redis import open_broker_redis
+from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
 from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl
 from packages.scheduling.explain import explain
 from packages.scheduling.gates import backlog
-from packages.scheduling.instants import DAY_MS, to_instant
+from packages.scheduling.instants import to_instant
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Exemption, Pin, Snapshot
@@ -169,16 +172,36 @@ def test_what_is_proposed_is_accepted_and_helps(minsy: Minsy, redis_url: str) ->
     assert explained()["decision"]["decision"] == "fire"
 
 
-def test_what_beat_throttles_now_is_in_it_and_what_it_throttled_yesterday_is_not(minsy: Minsy, redis_url: str) -> None:
+@pytest.fixture
+def broker(redis_url: str) -> Iterator[BrokerRedis]:
     redis = open_broker_redis(Celery("minsy", broker=redis_url))
     assert redis is not None
-    now = to_instant(datetime.now(UTC))
-    for stepped_at, reason in ((now, "throttled"), (now - DAY_MS, "on_time")):
-        assert STOPPED.controllers.throttles
-        RedisStateStore(redis).save_controllers(controllers_text(STOPPED.controllers._replace(stepped_at=stepped_at)))
-        done = minsy("explain", EXPORT, "--json", REDIS_URL=redis_url, USER_EMAIL_CSV_EXPORT_ENABLED="true")
-        assert json.loads(done.stdout)["decision"]["reason"] == reason
+    yield redis
     redis.close()
+
+
+@pytest.mark.parametrize(
+    ("modes", "reason", "text"),
+    [
+        ({"backlog": GateMode.ENFORCE}, "throttled", "throttled queue maintenance"),
+        ({"backlog": GateMode.OBSERVE}, "on_time", "would have been held back: throttled"),
+        # The state that was stored by a beat whose control has been taken away since.
+        ({}, "on_time", "on_time"),
+    ],
+)
+def test_what_the_beat_that_leads_throttles_is_in_it(
+    minsy: Minsy, redis_url: str, broker: BrokerRedis, modes: dict[str, GateMode], reason: str, text: str
+) -> None:
+    now = to_instant(datetime.now(UTC))
+    KeptControllers(broker).write(controllers_text(STOPPED.controllers._replace(stepped_at=now)))
+    status = BeatStatus("here:1", Standing.LEADING, 1, since=now, last_tick=now, jobs=1, control=modes)
+    BeatStatusStore(broker).write(status)
+    done = minsy("explain", EXPORT, "--json", REDIS_URL=redis_url, USER_EMAIL_CSV_EXPORT_ENABLED="true")
+    assert (done.returncode, done.stderr) == (0, "")
+    explained = json.loads(done.stdout)
+    assert explained["decision"]["reason"] == reason
+    assert text in explained["decision"]["detail"]
+    assert bool(explained["opinions"]) is bool(modes)
 
 
 def test_commands_that_are_proposed_of_the_others_are_accepted(minsy: Minsy, redis_url: str) -> None:
