@@ -14,7 +14,7 @@ from apps.cli.environment import embedded_services, load_celery_app
 from apps.cli.errors import CommandError
 from packages.catalogue.jobs import JobDefinition
 from packages.infra.connections import embedded_servers_needed
-from packages.infra.control.control import ControlStore
+from packages.infra.control.control import Control, ControlStore
 from packages.infra.control.redis_control import RedisControl
 from packages.infra.queue.broker_redis import open_state_redis
 from packages.infra.telemetry.instants import rfc3339
@@ -41,14 +41,14 @@ def use_control() -> Iterator[ControlStore]:
         yield _required(store)
 
 
-def current_pauses(app: Celery) -> tuple[Pause, ...]:
-    """The pauses that hold now; none on a broker that is not Redis.
+def current_control(app: Celery) -> Control:
+    """What an operator has said that holds now; nothing on a broker that is not Redis.
 
     Raises:
         kombu.exceptions.OperationalError: the broker cannot be reached.
     """
     with _opened(app) as store:
-        return store.read(present()).pauses if store is not None else ()
+        return store.read(present()) if store is not None else Control()
 
 
 def present() -> int:

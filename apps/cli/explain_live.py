@@ -8,6 +8,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from apps.cli.environment import load_celery_app
+from packages.infra.beat.keeping_control import still_says_something
 from packages.infra.beat.redis_state import RedisStateStore
 from packages.infra.beat.state_store import StoreAwayError
 from packages.infra.connections import resolve_connections
@@ -16,7 +17,10 @@ from packages.infra.ledger.redis_ledger import RedisLedger
 from packages.infra.queue.active_markets import ActiveMarketsStore
 from packages.infra.queue.broker_redis import BrokerRedis, open_state_redis
 from packages.infra.queue.running import RunningStore
+from packages.scheduling.control.controllers import NEUTRAL, Controllers
+from packages.scheduling.control.policy import ControlPolicy
 from packages.scheduling.decision import Decision
+from packages.scheduling.requests import ResetRequest
 from packages.scheduling.sessions import SessionTable
 from packages.scheduling.snapshot import Reading, Snapshot
 from packages.scheduling.state import JobState
@@ -66,7 +70,7 @@ def read_live(job: str, now: int, markets: Tables, *, in_use: Callable[[Collecti
 
 
 def _read(redis: BrokerRedis, job: str, now: int, markets: Tables, in_use: Callable[[Collection[str]], Tables]) -> Live:
-    control = RedisControl(redis).read(now)
+    control, store = RedisControl(redis).read(now), RedisStateStore(redis)
     active = ActiveMarketsStore(redis).read(now)
     if active is not None:
         markets = {**markets, **in_use(active.value - markets.keys())}
@@ -79,10 +83,21 @@ def _read(redis: BrokerRedis, job: str, now: int, markets: Tables, in_use: Calla
         running=RunningStore(redis).read(now),
         active_markets=active,
         gate_modes=control.gate_modes,
+        pins={(pin.queue, pin.criticality): pin for pin in control.pins},
+        exempt={exemption.job: exemption for exemption in control.exemptions},
+        controllers=_controllers(store, now),
     )
     return Live(
         snapshot=snapshot,
-        state=RedisStateStore(redis).load([job]).get(job),
+        state=store.load([job]).get(job),
         recent=tuple(RedisLedger(redis).read(job, RECENT)),
-        requests=sum(request.job == job for request in control.requests),
+        requests=sum(not isinstance(request, ResetRequest) and request.job == job for request in control.requests),
     )
+
+
+def _controllers(store: RedisStateStore, now: int) -> Controllers:
+    """What the adaptive control of a beat that runs goes by; neutral if none has said so lately."""
+    stored = store.load_controllers()
+    if stored is None or not still_says_something(stored, ControlPolicy(), now):
+        return NEUTRAL
+    return stored if stored.throttles else NEUTRAL

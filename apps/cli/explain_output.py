@@ -18,12 +18,15 @@ from apps.cli.decision_words import (
 from apps.cli.explain_live import Live
 from apps.cli.explain_remedies import flag_line, remedies_of
 from apps.cli.output import print_table
+from apps.cli.throttle_words import is_throttle, throttle_in_words
 from packages.catalogue.jobs import JobDefinition
 from packages.scheduling.decision import Opinion, Verdict
 from packages.scheduling.explain import Explanation
 from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.job_facts import facts_of
 from packages.scheduling.policies import GateMode
+from packages.scheduling.snapshot import Pin
+from packages.scheduling.throttle import pin_of
 from packages.shared_settings.beat import BeatSettings
 
 RECENT_SHOWN = 5
@@ -120,6 +123,9 @@ def explanation_as_json(case: Case) -> dict[str, Any]:
 
 def _print_remedies(case: Case) -> None:
     for opinion in case.explanation.decision.opinions:
+        if is_throttle(opinion):
+            _print_throttle(case, opinion)
+            continue
         if opinion.verdict is Verdict.FIRE:
             continue
         ends = ends_at(opinion)
@@ -130,6 +136,18 @@ def _print_remedies(case: Case) -> None:
         typer.echo(f"\nIt is held back by {opinion.gate}. That {itself}. To change it, any of:")
         for remedy in _remedies(case, opinion):
             typer.echo(f"    {remedy}")
+
+
+def _print_throttle(case: Case, opinion: Opinion) -> None:
+    words = throttle_in_words(opinion, _pin(case), until=case.explanation.decision.until)
+    if opinion.mode is GateMode.OBSERVE:
+        typer.echo(
+            f"\nThe gate {opinion.gate} only observes: what follows is recorded, and holds nothing back. {words}"
+        )
+        return
+    typer.echo(f"\n{words} To change it, any of:")
+    for remedy in _remedies(case, opinion):
+        typer.echo(f"    {remedy}")
 
 
 def _print_next(case: Case) -> None:
@@ -186,13 +204,19 @@ def _print_live(case: Case) -> None:
 
 
 def _remedies(case: Case, opinion: Opinion) -> tuple[str, ...]:
-    if opinion.verdict is Verdict.FIRE or opinion.mode is not GateMode.ENFORCE:
+    holds_back = opinion.verdict is not Verdict.FIRE or is_throttle(opinion)
+    if not holds_back or opinion.mode is not GateMode.ENFORCE:
         return ()
-    return remedies_of(opinion, case.definition, case.settings)
+    return remedies_of(opinion, case.definition, case.settings, _pin(case))
+
+
+def _pin(case: Case) -> Pin | None:
+    return pin_of(case.explanation.job, case.live.snapshot, case.explanation.at)
 
 
 def _opinion(case: Case, opinion: Opinion) -> list[str]:
-    ends = ends_at(opinion)
+    # A throttle says something of one fire, and something else of the next one.
+    ends = None if is_throttle(opinion) and opinion.verdict is Verdict.FIRE else ends_at(opinion)
     why = " ".join(part for part in (opinion.reason.value, facts_text(opinion)) if part)
     return [opinion.gate, opinion.mode.value, opinion.verdict.value, why, "" if ends is None else _moment(case, ends)]
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 
 from apps.cli.preview_jobs import overrides_of
 from packages.catalogue.jobs import JobDefinition
+from packages.catalogue.queues import QUEUES
 from packages.scheduling.decision import Opinion, Reason
-from packages.scheduling.gates import overlap, pause, trading_hours, windows
+from packages.scheduling.gates import backlog, failing_target, overlap, pause, slo, trading_hours, windows
 from packages.scheduling.policies import UnknownDates
-from packages.scheduling.snapshot import PauseScope
+from packages.scheduling.snapshot import PauseScope, Pin
 from packages.shared_settings.beat import BeatSettings
 
 _SELECTORS: Mapping[str, str] = {
@@ -19,8 +20,13 @@ _SELECTORS: Mapping[str, str] = {
 }
 
 
-def remedies_of(opinion: Opinion, definition: JobDefinition, settings: BeatSettings) -> tuple[str, ...]:
-    """Commands and settings, the gentlest first; none where nothing is held back. Each setting is a whole line."""
+def remedies_of(
+    opinion: Opinion, definition: JobDefinition, settings: BeatSettings, pin: Pin | None = None
+) -> tuple[str, ...]:
+    """Commands and settings, the gentlest first; none where nothing is held back. Each setting is a whole line.
+
+    `pin` is the one that holds for the job, if one does.
+    """
     match opinion.gate:
         case pause.NAME:
             facts = dict(opinion.facts)
@@ -39,6 +45,8 @@ def remedies_of(opinion: Opinion, definition: JobDefinition, settings: BeatSetti
                 f"minsy trigger {definition.name} --force",
                 policy_line(definition, settings, overlap="allow"),
             )
+        case backlog.NAME | slo.NAME | failing_target.NAME:
+            return _of_throttle(opinion, definition, pin)
         case _:
             return ()
 
@@ -53,6 +61,26 @@ def policy_line(definition: JobDefinition, settings: BeatSettings, **changes: ob
 def flag_line(definition: JobDefinition) -> str:
     """The line of an env file that turns the job on."""
     return f"{definition.flag.upper()}=true"
+
+
+def _of_throttle(opinion: Opinion, definition: JobDefinition, pin: Pin | None) -> tuple[str, ...]:
+    name, queue = definition.name, definition.queue
+    is_of_backlog = opinion.gate == backlog.NAME
+    if is_of_backlog and pin is not None:
+        of_criticality = "" if pin.criticality is None else f" --criticality {pin.criticality.value}"
+        return f"minsy trigger {name}", f"minsy control unpin --queue {pin.queue}{of_criticality}"
+    lines = [f"minsy control exempt {name} --for 1h", f"minsy control gate {opinion.gate} observe"]
+    if is_of_backlog and opinion.reason is Reason.NO_CONSUMER:
+        return *_worker_lines(queue), *lines
+    if is_of_backlog:
+        lines.insert(1, f"minsy control pin 100% --queue {queue} --criticality {definition.criticality.value} --for 1h")
+    return f"minsy trigger {name}", *lines
+
+
+def _worker_lines(queue: str) -> tuple[str, ...]:
+    """What starts a worker that serves the queue."""
+    profiles = [each.profile.value for each in QUEUES if each.name == queue]
+    return tuple(f"celery -A apps.worker_{profile}.celery_app worker -l info" for profile in profiles)
 
 
 def _of_trading_hours(opinion: Opinion, definition: JobDefinition, settings: BeatSettings) -> tuple[str, ...]:

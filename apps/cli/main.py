@@ -10,7 +10,7 @@ from kombu.exceptions import KombuError
 from redis import RedisError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from apps.cli import approvals, backtest, db, services
+from apps.cli import approvals, backtest, control_commands, db, services
 from apps.cli.backfill import backfill
 from apps.cli.config import config
 from apps.cli.errors import EXIT_FAILED, EXIT_USAGE, CommandError
@@ -18,8 +18,10 @@ from apps.cli.explain import explain
 from apps.cli.health import health
 from apps.cli.ledger import ledger
 from apps.cli.pause import pause, pauses, resume
+from apps.cli.plan import plan
 from apps.cli.preview import preview
 from apps.cli.run import run
+from apps.cli.simulate import simulate
 from apps.cli.status import status
 from apps.cli.trigger import trigger
 from apps.cli.up import up
@@ -40,6 +42,7 @@ app.command()(status)
 app.command()(health)
 app.command()(run)
 app.command()(preview)
+app.command()(plan)
 app.command()(explain)
 app.command()(ledger)
 app.command()(pause)
@@ -47,7 +50,9 @@ app.command()(resume)
 app.command()(pauses)
 app.command()(trigger)
 app.command()(backfill)
+app.command()(simulate)
 app.command()(config)
+app.add_typer(control_commands.app, name="control")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(backtest.app, name="backtest")
 app.add_typer(services.app, name="services")

@@ -1,17 +1,16 @@
 """`minsy pause`, `resume` and `pauses`: what beat is to leave out for a while. It hears of it within a second."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Annotated
 
 import typer
 
 from apps.cli.control import pause_as_json, pause_in_words, present, use_control
 from apps.cli.job_names import find_job
-from apps.cli.moments import duration, instant_in_words, moment_of
+from apps.cli.lasting import For, Until, end_in_words, end_of
+from apps.cli.moments import instant_in_words
 from apps.cli.output import AsJson, print_json, print_table
-from packages.catalogue.queues import QUEUES
-from packages.scheduling.instants import LAST_INSTANT, to_ms
+from apps.cli.queue_names import find_queue
 from packages.scheduling.model import Criticality
 from packages.scheduling.snapshot import Pause, PauseScope
 
@@ -26,12 +25,8 @@ def pause(  # noqa: PLR0913  # the options of one command
     queue: Queue = None,
     criticality: OfCriticality = None,
     everything: Annotated[bool, typer.Option("--all", help="Every job.")] = False,
-    length: Annotated[
-        timedelta | None, typer.Option("--for", metavar="DURATION", parser=duration, help="So long, such as 2h.")
-    ] = None,
-    until: Annotated[
-        int | None, typer.Option("--until", metavar="TIME", parser=moment_of, help="Until this instant.")
-    ] = None,
+    length: For = None,
+    until: Until = None,
     note: Annotated[str, typer.Option("--note", help="Why; it is shown and recorded with every fire left out.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -40,12 +35,8 @@ def pause(  # noqa: PLR0913  # the options of one command
     Runs that are under way go on. It holds across restarts; pausing the same again replaces the earlier pause.
     """
     scope, target = _selected(job, queue, criticality, everything=everything)
-    if length is not None and until is not None:
-        raise typer.BadParameter("give --for or --until, not both")
     now = present()
-    end = until if length is None else now + to_ms(length)
-    if end is not None and not now < end <= LAST_INSTANT:
-        raise typer.BadParameter(f"a pause cannot end at {instant_in_words(end)}: it is {instant_in_words(now)}")
+    end = end_of("a pause", now, length, until)
     asked = Pause(scope=scope, target=target, since=now, until=end, note=note)
     with use_control() as store:
         # Read first: what stands in the way of writing is put aside by it.
@@ -54,8 +45,7 @@ def pause(  # noqa: PLR0913  # the options of one command
     if as_json:
         print_json(pause_as_json(asked))
     else:
-        until_when = "resumed" if end is None else instant_in_words(end)
-        typer.echo(f"paused until {until_when}: {pause_in_words(scope, target)}")
+        typer.echo(f"paused until {end_in_words(end, 'resumed')}: {pause_in_words(scope, target)}")
 
 
 def resume(
@@ -103,7 +93,7 @@ def print_pauses(held: Sequence[Pause]) -> None:
             [
                 pause_in_words(paused.scope, paused.target),
                 instant_in_words(paused.since),
-                "resumed" if paused.until is None else instant_in_words(paused.until),
+                end_in_words(paused.until, "resumed"),
                 paused.note,
             ]
             for paused in held
@@ -121,10 +111,7 @@ def _selected(
     if job is not None:
         return PauseScope.JOB, find_job(job).name
     if queue is not None:
-        known = [definition.name for definition in QUEUES]
-        if queue not in known:
-            raise typer.BadParameter(f"there is no queue {queue!r}. The queues are: {', '.join(known)}")
-        return PauseScope.QUEUE, queue
+        return PauseScope.QUEUE, find_queue(queue)
     if criticality is not None:
         return PauseScope.CRITICALITY, criticality.value
     return PauseScope.ALL, ""

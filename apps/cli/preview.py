@@ -17,17 +17,12 @@ from apps.cli.output import AsJson
 from apps.cli.preview_calendar import TooManyEventsError, calendar_of
 from apps.cli.preview_changes import print_changes, write_changes_json
 from apps.cli.preview_export import Setting, write_csv, write_json
-from apps.cli.preview_jobs import Selected, calendars_of, chosen, flags_off, jobs_of
+from apps.cli.preview_jobs import Selected, chosen, flags_off, jobs_of, previewed
 from apps.cli.preview_period import Period, period_of, zone_of
 from apps.cli.preview_settings import WhatIf, settings_of, variables_of
 from apps.cli.preview_table import DEFAULT_ROWS, Shown, print_preview
 from packages.scheduling.instants import to_instant
-from packages.scheduling.preview import preview as preview_of
-from packages.scheduling.preview_columns import Preview
-from packages.scheduling.snapshot import Snapshot
 
-# More fires than anybody reads, and as many as fit into a gigabyte or two.
-MOST_NOMINALS = 5_000_000
 _SETTINGS = "Settings"
 _OUTPUT = "Output"
 
@@ -114,12 +109,13 @@ def preview(  # noqa: PLR0913  # one parameter for each option
     if rows:
         raise typer.BadParameter("--rows goes with --diff")
     selected = chosen(jobs_of(settings_of(what_if)), names=asked.names, queues=asked.queues)
-    found, known_until = _preview(selected, asked)
+    found, calendars = previewed(selected, asked.period, now=asked.now)
     with _written_to(output, wanted) as out:
         match wanted:
             case Format.TABLE:
                 print_preview(found, selected.known.environment, Shown(where, limit))
             case Format.JSON:
+                known_until = {market: table.known_until for market, table in sorted(calendars.items())}
                 write_json(found, Setting(selected.known.environment, where, known_until), out)
             case Format.CSV:
                 write_csv(found, where, out)
@@ -149,7 +145,7 @@ def _compare(  # noqa: PLR0913  # the options of a diff
     # What if goes for the second one: so an environment can be compared with itself, changed.
     known = (settings_of(WhatIf(diff[0])), settings_of(WhatIf(diff[1], what_if.env_file, what_if.variables)))
     sides = (chosen(jobs_of(side), names=asked.names, queues=asked.queues) for side in known)
-    before, after = (_preview(side, asked)[0] for side in sides)
+    before, after = (previewed(side, asked.period, now=asked.now)[0] for side in sides)
     changed = what_if.env_file is not None or what_if.variables
     names = (diff[0], f"{diff[1]}, changed" if changed else diff[1])
     with _written_to(output, wanted) as out:
@@ -157,22 +153,6 @@ def _compare(  # noqa: PLR0913  # the options of a diff
             write_changes_json(names, before, after, out, rows=rows)
         else:
             print_changes(names, before, after, rows=rows, limit=limit)
-
-
-def _preview(selected: Selected, asked: _Asked) -> tuple[Preview, dict[str, int]]:
-    """The preview, and by market until when its sessions are known."""
-    start, end = asked.period.start, asked.period.end
-    nominals = 0
-    for job in selected.jobs:
-        for chunk in job.trigger.between(start, end):
-            nominals += len(chunk)
-            if nominals > MOST_NOMINALS:
-                raise CommandError(
-                    f"that is more than {MOST_NOMINALS:,} fires: fewer hours (--hours), or only some jobs (--job)"
-                )
-    calendars = calendars_of(selected, now=asked.now)
-    found = preview_of(selected.jobs, Snapshot(taken_at=start, markets=calendars), start=start, end=end)
-    return found, {market: table.known_until for market, table in sorted(calendars.items())}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Which jobs a preview is of: those that the settings turn on, a choice among them, and their calendars."""
+"""Which jobs a preview is of: those that the settings turn on, a choice among them, and their calendars; and it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -8,16 +8,24 @@ from fnmatch import fnmatchcase
 
 import typer
 
+from apps.cli.errors import CommandError
+from apps.cli.preview_period import Period
 from apps.cli.preview_settings import Known, told
 from packages.catalogue.jobs import JOBS, JobDefinition, enabled_jobs
 from packages.infra.calendars.errors import CalendarError
 from packages.infra.calendars.load import load_calendars
 from packages.infra.queue.beat_calendars import open_calendars
 from packages.scheduling.model import Job
+from packages.scheduling.preview import preview
+from packages.scheduling.preview_columns import Preview
 from packages.scheduling.sessions import SessionTable
+from packages.scheduling.snapshot import Snapshot
 from packages.shared_settings import SettingsError
 from packages.shared_settings.beat import BeatSettings
 from packages.shared_settings.policies import PolicyOverrides
+
+# More fires than anybody reads, and as many as fit into a gigabyte or two.
+MOST_NOMINALS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,26 @@ def calendars_of(selected: Selected, *, now: datetime) -> Mapping[str, SessionTa
         return open_calendars(known.settings, selected.jobs, now=now).tables
     except SettingsError as error:
         raise told(error, known.given) from None
+
+
+def previewed(selected: Selected, period: Period, *, now: datetime) -> tuple[Preview, Mapping[str, SessionTable]]:
+    """The preview of the jobs without any reading, and the calendars that it was made with.
+
+    Raises:
+        CommandError: that would be more than `MOST_NOMINALS` fires.
+        SettingsError: see `calendars_of`.
+    """
+    nominals = 0
+    for job in selected.jobs:
+        for chunk in job.trigger.between(period.start, period.end):
+            nominals += len(chunk)
+            if nominals > MOST_NOMINALS:
+                raise CommandError(
+                    f"that is more than {MOST_NOMINALS:,} fires: fewer hours (--hours), or only some jobs (--job)"
+                )
+    calendars = calendars_of(selected, now=now)
+    snapshot = Snapshot(taken_at=period.start, markets=calendars)
+    return preview(selected.jobs, snapshot, start=period.start, end=period.end), calendars
 
 
 def calendars_in_use(selected: Selected, markets: Collection[str], *, now: datetime) -> Mapping[str, SessionTable]:

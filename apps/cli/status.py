@@ -1,4 +1,4 @@
-"""`minsy status`: processes, servers, beat's replicas, queues with their depth, pauses, the last run of each job."""
+"""`minsy status`: processes, servers, beat's replicas, what is throttled, queues, pauses, the last run of each job."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,15 @@ from apps.cli.beat_status import (
     replicas_as_json,
 )
 from apps.cli.broker_state import broker_trouble
-from apps.cli.control import current_pauses, pause_as_json
+from apps.cli.control import current_control, pause_as_json, present
 from apps.cli.environment import embedded_services, load_celery_app
 from apps.cli.errors import EXIT_NOT_RUNNING
 from apps.cli.output import AsJson, coloured, is_terminal, is_wide, print_json, print_table
 from apps.cli.pause import print_pauses
 from apps.cli.supervisor.record import read_record
+from apps.cli.throttle_status import ControlState, control_state_as_json, print_control_state, read_control_state
 from packages.catalogue.jobs import JOBS
+from packages.catalogue.queues import QUEUES
 from packages.infra.connections import embedded_servers_needed, resolve_connections
 from packages.scheduling.instants import to_datetime
 from packages.shared_settings import get_beat_settings, get_worker_io_settings
@@ -70,7 +72,7 @@ class JobRow:
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Show processes, the replicas of beat, queues, pauses, and each job's last run. Exit code 3 without a broker.
+    """Show processes, replicas of beat, throttles, queues, pauses, last runs of jobs. Exit code 3 without a broker.
 
     On a terminal results are shortened; `--json` and a pipe have them whole.
     """
@@ -80,31 +82,38 @@ def status(*, as_json: AsJson = False) -> None:
     queues: list[QueueRow] = []
     jobs: list[JobRow] = []
     pauses: Sequence[Pause] = ()
+    control: ControlState | None = None
     beat: Replicas | None = None
     trouble: Trouble | None = None
     if has_broker:
         celery_app = load_celery_app()
         trouble = broker_trouble(celery_app)
         queues, jobs = _queues(celery_app), _jobs(celery_app)
-        pauses, beat = current_pauses(celery_app), read_replicas(celery_app)
+        said, beat = current_control(celery_app), read_replicas(celery_app)
+        pauses, control = said.pauses, read_control_state(celery_app, beat, said, present())
         if trouble is None:
             # They answer through the broker, which must take the question.
             processes += _workers(celery_app)
     if as_json:
         sections: Mapping[str, Sequence[Any]] = {"processes": processes, "queues": queues, "jobs": jobs}
         shown = {name: [asdict(row) for row in rows] for name, rows in sections.items()}
-        shown_beat = None if beat is None else replicas_as_json(beat)
         print_json(
             shown
-            | {"pauses": [pause_as_json(pause) for pause in pauses], "beat": shown_beat, "broker": {"trouble": trouble}}
+            | {
+                "pauses": [pause_as_json(pause) for pause in pauses],
+                "beat": None if beat is None else replicas_as_json(beat),
+                "control": control_state_as_json(control),
+                "broker": {"trouble": trouble},
+            }
         )
     else:
         _print_processes(processes)
         if trouble is not None:
             _print_trouble(trouble)
         if has_broker:
-            if beat is not None:
-                _print_beat(beat, now=datetime.now(UTC))
+            if beat is not None and control is not None:
+                _print_beat(beat)
+                print_control_state(control, since=_in_words)
             _print_queues(queues)
             if pauses:
                 typer.echo()
@@ -160,11 +169,12 @@ def _processes(settings: CommonSettings) -> list[ProcessRow]:
 
 
 def _queues(celery_app: Celery) -> list[QueueRow]:
-    from packages.infra.queue.depths import queue_depths
+    from packages.infra.probes.declared import DeclaredQueues
 
     with celery_app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=1, timeout=2)
-        return [QueueRow(name, waiting) for name, waiting in queue_depths(connection).items()]
+        declared = DeclaredQueues(connection)
+        return [QueueRow(queue.name, declared.ready(queue.name)) for queue in QUEUES]
 
 
 def _jobs(celery_app: Celery) -> list[JobRow]:
@@ -207,16 +217,18 @@ def _print_trouble(trouble: "Trouble") -> None:
     typer.echo(f"\n{words[0].upper()}{words[1:]}.")
 
 
-def _print_beat(beat: "Replicas", *, now: datetime) -> None:
-    def at(instant: int) -> str:
-        moment = to_datetime(instant)
-        return age_in_words(now - moment) if is_terminal() else moment.replace(microsecond=0).isoformat()
+def _in_words(instant: int) -> str:
+    """On a terminal its age, elsewhere the instant: a file is read later."""
+    moment = to_datetime(instant)
+    return age_in_words(datetime.now(UTC) - moment) if is_terminal() else moment.replace(microsecond=0).isoformat()
 
+
+def _print_beat(beat: "Replicas") -> None:
     typer.echo()
     if not beat.living:
         typer.echo("No beat has said anything for a minute.")
         return
-    print_table(REPLICA_COLUMNS, (replica_cells(status, beat, at=at) for status in beat.living))
+    print_table(REPLICA_COLUMNS, (replica_cells(status, beat, at=_in_words) for status in beat.living))
     typer.echo(lease_in_words(beat))
     if rows := fact_rows(beat.living[0]):
         typer.echo()

@@ -6,11 +6,12 @@ overrides them; what the job does stands in `packages.domain`, and the Celery ta
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
 from packages.catalogue.policies import PolicyDefaults, policies_of
-from packages.scheduling.instants import to_ms
+from packages.scheduling.instants import SECOND_MS, to_ms
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import OverlapMode, PolicyError
 from packages.scheduling.triggers.base import Trigger
@@ -18,11 +19,26 @@ from packages.scheduling.triggers.cron import CronTrigger
 from packages.scheduling.triggers.interval import IntervalTrigger
 from packages.shared_settings.beat import BeatSettings
 from packages.shared_settings.errors import SettingProblem, SettingsError
+from packages.shared_settings.policies import PolicyOverrides
 
 # A tick that no worker took within two periods is replaced by the one behind it, so a queue without a worker
 # holds at most this many ticks of a job.
 PERIODS_WORTH_KEEPING = 2
 _AS_USUAL = PolicyDefaults()
+
+
+@dataclass(frozen=True, slots=True)
+class DailyAt:
+    """The trigger of a job that runs once a day, at the hour and minute in UTC that two fields of the settings say."""
+
+    hour_field: str
+    minute_field: str
+
+    def __call__(self, settings: BeatSettings) -> CronTrigger:
+        """The trigger that the settings give it."""
+        hour, minute = (int(getattr(settings, field)) for field in (self.hour_field, self.minute_field))
+        # From sets: beat's start would pay for a parser of expressions.
+        return CronTrigger.of_sets(minutes={minute}, hours={hour}, zone="UTC")
 
 
 class JobDefinition(NamedTuple):
@@ -68,7 +84,7 @@ class JobDefinition(NamedTuple):
             policies = policies_of(
                 self.policies, overrides, settings=settings, period_ms=period_ms, lifetime_ms=expires_ms
             )
-            trigger = self._spread(trigger) if overrides.spread else trigger
+            trigger = self._placed(trigger, overrides)
         except PolicyError as error:
             raise SettingsError(settings.problem_with(self.policy_field, str(error))) from None
         return Job(
@@ -81,10 +97,21 @@ class JobDefinition(NamedTuple):
             policies=policies,
         )
 
-    def _spread(self, trigger: Trigger) -> Trigger:
+    def _placed(self, trigger: Trigger, overrides: PolicyOverrides) -> Trigger:
+        """The trigger on the grid that the overrides ask for."""
+        phase_s = overrides.phase_seconds
+        if not overrides.spread and phase_s is None:
+            return trigger
+        if overrides.spread and phase_s is not None:
+            raise PolicyError("phase_seconds and spread each give the interval a grid; one of them at most")
         if not isinstance(trigger, IntervalTrigger):
-            raise PolicyError("spread is for jobs with an interval")
-        return trigger.spread_by(self.name)
+            raise PolicyError(f"{'spread' if phase_s is None else 'phase_seconds'} is for jobs with an interval")
+        if phase_s is None:
+            return trigger.spread_by(self.name)
+        phase_ms = round(phase_s * SECOND_MS)
+        if phase_ms >= trigger.period_ms:
+            raise PolicyError(f"phase_seconds {phase_s:g} is not below the period, {trigger.period_ms / SECOND_MS:g} s")
+        return IntervalTrigger(trigger.period_ms, phase_ms)
 
 
 JOBS = (
@@ -92,10 +119,7 @@ JOBS = (
         name="maintenance.backup_postgres_full",
         queue="maintenance",
         flag="postgres_backup_enabled",
-        # From sets: beat's start would pay for a parser of expressions.
-        trigger=lambda s: CronTrigger.of_sets(
-            minutes={s.postgres_backup_minute_utc}, hours={s.postgres_backup_hour_utc}, zone="UTC"
-        ),
+        trigger=DailyAt("postgres_backup_hour_utc", "postgres_backup_minute_utc"),
         criticality=Criticality.CRITICAL,
         expires_after=timedelta(hours=12),
         policies=PolicyDefaults(

@@ -15,7 +15,7 @@ class Candidate(NamedTuple):
 
     `waited` is why it was open until now, None for a new one. `attempts` counts failed publishes. `forced`: whatever
     else still runs. `since` is when the oldest fire that this one stands for was planned, None for its own instant.
-    `ahead` counts the fires of the same job that this tick has planned already.
+    `ahead` counts the fires of the same job that this tick has planned already. `credit` is the job's, if it has one.
     """
 
     job: Job
@@ -28,6 +28,7 @@ class Candidate(NamedTuple):
     forced: bool = False
     since: int | None = None
     ahead: int = 0
+    credit: int | None = None
 
     @property
     def deadline(self) -> int:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from packages.scheduling.candidate import ON_TIME_MS, Candidate
 from packages.scheduling.decision import SCHEDULE, Decision, Opinion, Reason, Verdict
-from packages.scheduling.gates import overlap, pause, trading_hours, windows
+from packages.scheduling.gates import backlog, failing_target, overlap, pause, slo, trading_hours, windows
 from packages.scheduling.instants import NEVER_ENDS
 from packages.scheduling.policies import GateMode, OverlapMode, Policies
 from packages.scheduling.snapshot import Snapshot
@@ -34,12 +34,16 @@ class Gate(Protocol):
 
 
 # In the order in which a person would want to hear the reasons: of two equally strict opinions the first one is given
-# as the reason. An operator's word comes first, then what the calendar says, then what is going on.
+# as the reason. An operator's word comes first, then what the calendar says, then what is going on: with the job, with
+# what it calls, with its queue, with the whole service.
 GATES: Final[tuple[Gate, ...]] = (
     pause,
     trading_hours,
     windows,
     overlap,
+    failing_target,
+    backlog,
+    slo,
 )
 
 # An operator who asks for a run means now: only a run that is not over holds it back.

@@ -48,6 +48,19 @@ class Reason(StrEnum):
     STILL_RUNNING = "still_running"
     PUBLISH_FAILED = "publish_failed"
     WITHDRAWN = "withdrawn"
+    IN_TURN = "in_turn"
+    THROTTLED = "throttled"
+    NO_CONSUMER = "no_consumer"
+    OBJECTIVE_BURNING = "objective_burning"
+    TARGET_FAILING = "target_failing"
+    PINNED = "pinned"
+    COALESCED = "coalesced"
+
+
+# Why a fire waits that is out of turn.
+THROTTLED_BY: Final = frozenset(
+    {Reason.THROTTLED, Reason.NO_CONSUMER, Reason.OBJECTIVE_BURNING, Reason.TARGET_FAILING, Reason.PINNED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +69,7 @@ class Opinion:
 
     `until` (of a defer): when to ask again. `holds_until` (exclusive): as long as the snapshot is the same, the gate
     says the same of each fire of this job and origin that is decided between now and then. `mode` is what the job's own
-    policy wants of the gate.
+    policy wants of the gate. `rate`: the fire takes its turn at this share of the job's fires, in millionths.
     """
 
     gate: str
@@ -66,6 +79,7 @@ class Opinion:
     holds_until: int = NEVER_ENDS
     facts: tuple[Fact, ...] = ()
     mode: GateMode = GateMode.ENFORCE
+    rate: int | None = None
 
     def __post_init__(self) -> None:
         if (self.verdict is Verdict.DEFER) != (self.until is not None):

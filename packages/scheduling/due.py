@@ -55,7 +55,7 @@ def due_alone(slot: Slot, now: int) -> tuple[Candidate, int | None] | None:
     if following is not None and following <= now:
         return None
     origin = state.origin if state.clock else SCHEDULE
-    return _new(Candidate, (job, nominal, planned, origin, planned, None, 0, False, None, 0)), following
+    return _new(Candidate, (job, nominal, planned, origin, planned, None, 0, False, None, 0, None)), following
 
 
 def due_of(job: Job, state: JobState, now: int, markets: Mapping[str, SessionTable]) -> Due:

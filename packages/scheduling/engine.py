@@ -7,20 +7,26 @@ A job whose trigger or policy raises is contained: it is reported, put aside for
 go on. Not safe for several threads.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from packages.scheduling.candidate import Candidate
+from packages.scheduling.control.controllers import Controllers
+from packages.scheduling.control.controlling import Controlling
+from packages.scheduling.control.policy import ControlPolicy
+from packages.scheduling.control.step import Step, step
+from packages.scheduling.decision import THROTTLED_BY
 from packages.scheduling.due import due_alone, due_of
 from packages.scheduling.instants import MINUTE_MS
-from packages.scheduling.model import Job
+from packages.scheduling.model import Criticality, Job
 from packages.scheduling.plan import Fire, TickPlan, plan_tick, publish_failed
 from packages.scheduling.policies import GateMode
-from packages.scheduling.requests import BackfillRequest, TriggerRequest, with_request
+from packages.scheduling.requests import JobRequest, with_request
 from packages.scheduling.resume import after_clock_set_back, asked_again, published_again, taken_in
 from packages.scheduling.sessions import SessionTable
 from packages.scheduling.slot import Slot
-from packages.scheduling.snapshot import Snapshot
+from packages.scheduling.snapshot import Exemption, Pin, Snapshot
 from packages.scheduling.state import JobState
 from packages.scheduling.tick import Failure, Tick
 from packages.scheduling.wake_index import WakeIndex
@@ -29,6 +35,8 @@ if TYPE_CHECKING:
     from packages.scheduling.decision import Decision
 
 QUARANTINE_MS: Final = MINUTE_MS
+
+_Said = tuple[Mapping[str, GateMode], Mapping[tuple[str, Criticality | None], Pin], Mapping[str, Exemption]]
 
 
 class Engine:
@@ -40,7 +48,9 @@ class Engine:
         # Those of which a fire waits.
         self._waiting: dict[str, Slot] = {}
         self._index: WakeIndex[Slot] = WakeIndex()
-        self._gate_modes: Mapping[str, GateMode] = {}
+        # What operators have said above the gates when it was last looked at; None: what waits is to be asked again.
+        self._said: _Said | None = {}, {}, {}
+        self._controlling = Controlling()
 
     @property
     def names(self) -> Collection[str]:
@@ -66,6 +76,33 @@ class Engine:
         return self._slots[name].state
 
     @property
+    def controllers(self) -> Controllers:
+        """What the adaptive control remembers; the same object until an interval is over."""
+        return self._controlling.controllers
+
+    @property
+    def debt(self) -> Mapping[tuple[str, Criticality], int]:
+        """How many jobs owe a fire that a throttle holds back, by queue and criticality."""
+        return Counter(
+            (slot.job.queue, slot.job.criticality)
+            for slot in self._waiting.values()
+            if any(fire.reason in THROTTLED_BY for fire in slot.state.open)
+        )
+
+    def use_control(self, policy: ControlPolicy | None, *, step: Step = step) -> None:
+        """Let publishing answer to the readings from the next tick on, by these thresholds; None: let it not."""
+        self._controlling.use(policy, step)
+
+    def put_controllers(self, controllers: Controllers) -> None:
+        """Go on with what another engine left."""
+        self._controlling.controllers = controllers
+
+    def reset_control(self, queue: str | None = None) -> None:
+        """Forget what was learnt of a queue, or, with None, of everything: nothing is throttled then."""
+        self._controlling.reset(queue)
+        self._said = None
+
+    @property
     def markets(self) -> Mapping[str, SessionTable]:
         """The calendars in use, by market."""
         return self._markets
@@ -86,6 +123,7 @@ class Engine:
         """Take a job in, in place of one of the same name; returns the state with which it begins (see `taken_in`)."""
         state = taken_in(job, state, now)
         self.remove(job.name)
+        self._controlling.add(job)
         slot = self._slots[job.name] = Slot(job, state)
         self._keep(slot, state)
         self._look_ahead(slot)
@@ -105,6 +143,7 @@ class Engine:
         """Forget a job; nothing if there is none."""
         slot = self._slots.pop(name, None)
         if slot is not None:
+            self._controlling.remove(slot.job)
             self._waiting.pop(name, None)
             self._index.put(slot, None)
 
@@ -118,8 +157,10 @@ class Engine:
 
     def tick(self, snapshot: Snapshot, now: int, *, limit: int = 1_000) -> Tick:
         """Decide what is due at `now`, for at most `limit` jobs, the longest due first."""
-        if snapshot.gate_modes != self._gate_modes:
-            self._ask_again(snapshot.gate_modes, now)
+        snapshot = self._controlling.controlled(snapshot, now)
+        said = snapshot.gate_modes, snapshot.pins, snapshot.exempt
+        if said != self._said:
+            self._ask_again(said, now)
         candidates: list[Candidate] = []
         missed: list[Decision] = []
         states: dict[str, JobState] = {}
@@ -153,6 +194,7 @@ class Engine:
         for failure in failures:
             states.pop(failure.job, None)
         self._go_on(looked_at, upcoming, states)
+        self._controlling.decided(plan.decisions, self._slots)
         wake = self.next_wake()
         return Tick(
             fires=plan.fires,
@@ -160,6 +202,7 @@ class Engine:
             states=states,
             failures=tuple(failures),
             more=wake is not None and wake <= now,
+            snapshot=snapshot,
         )
 
     def publish_failed(self, fire: Fire, now: int) -> JobState:
@@ -185,7 +228,7 @@ class Engine:
                 self._index.put(slot, now if slot.wake is None else min(now, slot.wake))
         return changed
 
-    def take(self, requests: Iterable[TriggerRequest | BackfillRequest], now: int) -> dict[str, JobState]:
+    def take(self, requests: Iterable[JobRequest], now: int) -> dict[str, JobState]:
         """Take over what an operator asks for; one that was taken before, or names no job, changes nothing.
 
         Returns the states that changed.
@@ -214,9 +257,9 @@ class Engine:
             self._look_ahead(slot)
         return changed
 
-    def _ask_again(self, gate_modes: Mapping[str, GateMode], now: int) -> None:
-        """What waits by a gate on which an operator has said something else need not wait any longer."""
-        self._gate_modes = dict(gate_modes)
+    def _ask_again(self, said: _Said, now: int) -> None:
+        """What waits by a gate above which an operator has said something else need not wait any longer."""
+        self._said = said
         for slot in self._waiting.values():
             slot.state = asked_again(slot.state, now)
             self._look_ahead(slot)

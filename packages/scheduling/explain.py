@@ -1,20 +1,25 @@
 """Why one job runs or does not run at an instant: every gate's opinion then, and what becomes of its next fires."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.decide import decide
-from packages.scheduling.decision import SCHEDULE, Decision, Verdict
+from packages.scheduling.decision import SCHEDULE, THROTTLED_BY, Decision, Verdict
 from packages.scheduling.instants import DAY_MS
 from packages.scheduling.model import Job
 from packages.scheduling.preview import preview
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState
+from packages.scheduling.throttle import is_a_turn
 
 # How far ahead the next fire is looked for, in steps, so that a job that fires every second costs one day of it.
 _HORIZONS_MS: Final = (DAY_MS, 16 * DAY_MS, 400 * DAY_MS)
+# Each fire of a throttled job is looked at by itself, and what is let through is soon another share: not as far.
+_THROTTLED_MS: Final = 10 * DAY_MS
+_THROTTLED_NOMINALS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +44,39 @@ def explain(job: Job, snapshot: Snapshot, at: int, *, fires: int = 5, state: Job
     `state` is that of the job at `at`, where it is known; that of another trigger counts for nothing.
     """
     states = {job.name: state} if state is not None and state.trigger == job.trigger.describe() else None
-    candidate = Candidate(job=job, nominal=at, planned=at, origin=SCHEDULE, at=at)
+    credit = None if states is None else states[job.name].credit
+    candidate = Candidate(job=job, nominal=at, planned=at, origin=SCHEDULE, at=at, credit=credit)
     upcoming: tuple[Decision, ...] = ()
     next_fire: Decision | None = None
     until = at
-    for horizon_ms in _HORIZONS_MS:
-        until = at + horizon_ms
+    decision = decide(candidate, snapshot._replace(taken_at=at))
+    for until in _horizons(job, decision, at):
         ahead = preview([job], snapshot, start=at, end=until, states=states)
         if error := ahead.failures.get(job.name):
             raise error
         upcoming = tuple(islice(ahead.decisions(), fires))
-        next_fire = next((decision for decision in ahead.decisions() if decision.verdict is Verdict.FIRE), None)
+        next_fire = next((each for each in ahead.decisions() if each.verdict is Verdict.FIRE), None)
         if next_fire is not None and len(upcoming) == fires:
             break
     return Explanation(
         job=job,
         at=at,
-        decision=decide(candidate, snapshot._replace(taken_at=at)),
+        decision=decision,
         upcoming=upcoming,
         next_fire=next_fire,
         searched_until=until,
     )
+
+
+def _horizons(job: Job, decision: Decision, at: int) -> Iterator[int]:
+    """The instants up to which it is worth looking, one after the other."""
+    if not (is_a_turn(decision) or any(opinion.reason in THROTTLED_BY for opinion in decision.opinions)):
+        yield from (at + horizon_ms for horizon_ms in _HORIZONS_MS)
+        return
+    left = _THROTTLED_NOMINALS
+    for nominals in job.trigger.between(at, at + _THROTTLED_MS):
+        if len(nominals) >= left:
+            yield int(nominals[left - 1]) + job.policies.jitter_ms + 1
+            return
+        left -= len(nominals)
+    yield at + _THROTTLED_MS

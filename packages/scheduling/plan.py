@@ -14,6 +14,7 @@ from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.model import Job
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState, OpenFire
+from packages.scheduling.throttle import credit_after, takes_turns
 from packages.scheduling.waiting import (
     beyond_limit,
     ending_in_time,
@@ -66,12 +67,19 @@ def plan_tick(
     decisions: list[Decision] = []
     fires: list[Fire] = []
     uncounted = counted = JobState(0)
-    for candidate in sorted(set_aside(candidates, states), key=_in_order):
-        job = candidate.job
+    for due in sorted(set_aside(candidates, states), key=_in_order):
+        job = due.job
         name = job.name
         before, job_state = ahead.get(name, 0), states[name]
-        decision = panel.decide(candidate._replace(ahead=before) if before else candidate)
+        candidate = due
+        if before or job_state.credit is not None:
+            candidate = due._replace(ahead=before, credit=job_state.credit)
+        decision = panel.decide(candidate)
         verdict = decision.verdict
+        if (decision.opinions or job_state.credit is not None) and takes_turns(candidate):
+            credit = credit_after(candidate, decision)
+            if credit != job_state.credit:
+                job_state = job_state._replace(credit=credit)
         ended: list[OpenFire] = []
         if job_state.open and verdict is not _SKIP and is_scheduled(decision.origin):
             ended, job_state = superseded(job, job_state, decision)

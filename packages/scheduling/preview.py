@@ -21,6 +21,7 @@ from packages.scheduling.preview_columns import Preview, Rows
 from packages.scheduling.slot import wake_of
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState, OpenFire
+from packages.scheduling.throttle import is_a_turn
 from packages.scheduling.triggers.base import Trigger
 from packages.scheduling.window_times import inside_until, next_inside
 
@@ -165,7 +166,7 @@ class _Walker:
                 nominal, at = int(nominals[first]), int(planned[first])
                 candidate = Candidate(job=job, nominal=nominal, planned=at, origin=state.origin, at=at)
                 decision = decide(candidate, self._snapshot._replace(taken_at=at))
-                if not decision.is_final:
+                if not decision.is_final or is_a_turn(decision):
                     return watermark, False
                 changes = int(planned.searchsorted(decision.holds_until, side="left"))
                 behind = min(max(changes, first + 1), stop)

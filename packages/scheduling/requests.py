@@ -46,7 +46,19 @@ class BackfillRequest:
             raise RequestError(f"the pace of the backfill of {self.job} is above 0 ms, not {self.every_ms}")
 
 
-def with_request(state: JobState, request: TriggerRequest | BackfillRequest, now: int) -> JobState:
+class ResetRequest(NamedTuple):
+    """An operator's wish that the adaptive control forgets what it has learnt of `queue`; None: of everything."""
+
+    id: str
+    requested_at: int
+    queue: str | None = None
+
+
+JobRequest = TriggerRequest | BackfillRequest
+Request = JobRequest | ResetRequest
+
+
+def with_request(state: JobState, request: JobRequest, now: int) -> JobState:
     """The state of a job that has taken the request over; the same one if it had done so before."""
     if request.id in state.taken:
         return state

@@ -43,7 +43,8 @@ class JobState(NamedTuple):
 
     `trigger` is the description of the trigger that the watermark belongs to. `clock` counts how often the wall clock
     was set back under this job. `fired` counts the fires that were published. `taken` has the ids of the
-    last requests of an operator that were taken over, so that one that is seen again is not done again.
+    last requests of an operator that were taken over, so that one that is seen again is not done again. `credit`, in
+    millionths, is there while the job is throttled.
     """
 
     watermark: int
@@ -53,6 +54,7 @@ class JobState(NamedTuple):
     clock: int = 0
     fired: int = 0
     taken: tuple[str, ...] = ()
+    credit: int | None = None
 
     @property
     def origin(self) -> str:
@@ -65,5 +67,5 @@ class JobState(NamedTuple):
 
     def with_a_fire(self) -> "JobState":
         """The same with one more fire published."""
-        watermark, trigger, waiting, backfills, clock, fired, taken = self
-        return _new(JobState, (watermark, trigger, waiting, backfills, clock, fired + 1, taken))
+        watermark, trigger, waiting, backfills, clock, fired, taken, credit = self
+        return _new(JobState, (watermark, trigger, waiting, backfills, clock, fired + 1, taken, credit))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from packages.scheduling.decision import Decision
 from packages.scheduling.plan import Fire
+from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState
 
 
@@ -21,7 +22,7 @@ class Failure:
 class Tick:
     """What one tick came to. `states`: of every job that was looked at, as when all fires are published.
 
-    `more`: others are due that this tick had no room for.
+    `more`: others are due that this tick had no room for. `snapshot`: what the gates were asked under.
     """
 
     fires: tuple[Fire, ...] = ()
@@ -29,3 +30,4 @@ class Tick:
     states: Mapping[str, JobState] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
     more: bool = False
+    snapshot: Snapshot | None = field(default=None, compare=False)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from packages.scheduling.candidate import Candidate
-from packages.scheduling.decision import BACKFILL, TRIGGER, Decision, Reason, Verdict
+from packages.scheduling.decision import BACKFILL, THROTTLED_BY, TRIGGER, Decision, Reason, Verdict
 from packages.scheduling.model import Job
 from packages.scheduling.policies import CatchUpMode, OverlapMode
 from packages.scheduling.state import JobState, OpenFire
@@ -89,7 +89,7 @@ def superseded_by(newer: Decision, fires: Iterable[OpenFire]) -> list[Decision]:
             origin=fire.origin,
             at=newer.at,
             verdict=Verdict.SKIP,
-            reason=Reason.SUPERSEDED,
+            reason=Reason.COALESCED if fire.reason in THROTTLED_BY else Reason.SUPERSEDED,
         )
         for fire in fires
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, Self, get_args, get_origin
 
 from pydantic import BaseModel, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
@@ -117,6 +117,9 @@ class ServiceSettings(BaseSettings):
                 return SettingProblem(variable, origin, f"unknown key {key!r}{hint}", cls.allowed(field))
             problem = f"{key!r} is {detail['input']!r}: {message[:1].lower()}{message[1:]}"
             return SettingProblem(variable, origin, problem, cls.allowed(field, key))
+        if _is_mapping(cls.model_fields.get(field)) and len(detail["loc"]) > 1 and not cls.is_secret(field):
+            problem = f"{detail['loc'][1]!r} is {detail['input']!r}: {message[:1].lower()}{message[1:]}"
+            return SettingProblem(variable, origin, problem, cls.allowed(field))
         value = layers.values.get(variable, "")
         shown = "" if cls.is_secret(field) else f"{value!r}: "
         said = "this is no JSON object" if keys else f"{message[:1].lower()}{message[1:]}"
@@ -132,6 +135,10 @@ def _keys_of(info: FieldInfo) -> Mapping[str, FieldInfo]:
     """The keys of the JSON object that a field is; none if it is something else."""
     kind = info.annotation
     return kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+
+
+def _is_mapping(info: FieldInfo | None) -> bool:
+    return info is not None and get_origin(info.annotation) is dict
 
 
 def _in_words(info: FieldInfo) -> str:

@@ -2,12 +2,25 @@
 
 from typing import ClassVar
 
+from pydantic import Field
+
 from packages.shared_settings.common import CommonSettings
+from packages.shared_settings.control import (
+    LEAST_RATES,
+    LeastRatesByCriticality,
+    ShareAboveZero,
+    ShareBelowOne,
+    ShortSeconds,
+    WaitSeconds,
+    WaitSecondsByQueue,
+)
 from packages.shared_settings.fields import (
     BindAddress,
+    Count,
     Flag,
     GateMode,
     Hour,
+    HttpUrl,
     InputFile,
     IntervalMinutes,
     IntervalSeconds,
@@ -64,6 +77,32 @@ class BeatSettings(CommonSettings):
     trading_hours_margin_after_minutes: Margin = 15
     trading_hours_unknown_dates: UnknownDates = "fail_open"
     calendar_overrides_file: InputFile = None
+
+    # How publishing answers to what happens downstream. The engine says what each means, and its own are the same.
+    control_interval_seconds: ShortSeconds = 5
+    control_readings_stale_seconds: ShortSeconds = 30
+
+    backlog_gate: GateMode = "enforce"
+    backlog_target_seconds: WaitSeconds = 5
+    backlog_target_seconds_by_queue: WaitSecondsByQueue = Field(default_factory=dict)
+    backlog_standing_seconds: ShortSeconds = 60
+    backlog_standing_again_seconds: ShortSeconds = 10
+    backlog_drained_in_intervals: Count = 12
+    backlog_decrease: ShareBelowOne = 0.1
+    backlog_decreases_at_once: Count = 3
+    backlog_increase: ShareAboveZero = 0.02
+    backlog_least_rates: LeastRatesByCriticality = LEAST_RATES
+
+    slo_gate: GateMode = "enforce"
+    slo_objectives_file: InputFile = None
+    slo_prometheus_url: HttpUrl = None
+    slo_dwell_minutes: IntervalMinutes = 10
+    slo_least_events: Count = 20
+
+    failing_target_gate: GateMode = "enforce"
+    failing_target_succeeding: ShareAboveZero = 0.5
+    failing_target_most_shed: ShareBelowOne = 0.8
+    failing_target_least_runs: Count = 10
 
     # What beat keeps, where the broker is no Redis.
     beat_state_url: RedisUrl = None

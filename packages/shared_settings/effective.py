@@ -49,7 +49,9 @@ def _shown(value: object) -> str | None:
         return masked_url(text) if "://" in text else "***"
     if isinstance(value, dict):
         # A channel's URL may hold its token anywhere, so none of it is shown.
-        return ", ".join(f"{name}=***" for name in value) or "none"
+        is_secret = any(isinstance(part, SecretStr) for part in value.values())
+        shown = ", ".join(f"{name}=***" for name in value) if is_secret else json.dumps(value)
+        return shown if value else "none"
     if isinstance(value, BaseModel):
         # As it can be written into an env file.
         given = value.model_dump(mode="json", exclude_none=True)

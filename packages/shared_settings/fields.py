@@ -44,6 +44,17 @@ def _backend_url(secret: SecretStr | None) -> SecretStr | None:
     return _url(secret, (*REDIS_SCHEMES, "rpc"))
 
 
+def _http_url(secret: SecretStr | None) -> SecretStr | None:
+    if _url(secret, ("http", "https")) is None or secret is None:
+        return None
+    parts = urlsplit(secret.get_secret_value())
+    if not parts.hostname:
+        raise ValueError("there is no host in it")
+    if parts.query or parts.fragment:
+        raise ValueError("what follows a ? or # has no meaning here")
+    return secret
+
+
 def _absolute(path: Path) -> Path:
     """Relative paths count from the repository, so that a process's working directory does not matter."""
     if ".." in path.parts:
@@ -115,6 +126,11 @@ RedisUrl = Annotated[
     SecretStr | None,
     AfterValidator(_redis_url),
     Field(description="redis://[:password@]host:port/db or rediss:// likewise"),
+]
+HttpUrl = Annotated[
+    SecretStr | None,
+    AfterValidator(_http_url),
+    Field(description="http://[user:password@]host[:port][/path] or https:// likewise"),
 ]
 DatabaseUrl = Annotated[
     SecretStr | None, AfterValidator(_database_url), Field(description="postgresql://user:password@host:port/database")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from packages.shared_settings.fields import GateMode, Margin, Markets, UnknownDates
 
 _WEEK_MINUTES = 10_080
+_WEEK_SECONDS = 604_800
 
 
 def _tuple_of_list(value: object) -> object:
@@ -25,8 +26,8 @@ Minutes = Annotated[
 class PolicyOverrides(BaseModel):
     """The policies of one job as far as they differ from the catalogue's. None: as in the catalogue.
 
-    `spread`: an interval keeps to a grid of its own instead of the full minute or second. `unknown_dates` counts for
-    the trading hours and for the windows.
+    `spread`: an interval keeps to a grid of its own instead of the full minute or second. `phase_seconds`: by how much
+    its grid is shifted. `unknown_dates` counts for the trading hours and for the windows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
@@ -35,6 +36,10 @@ class PolicyOverrides(BaseModel):
         float | None, Field(ge=0, lt=86_400, allow_inf_nan=False, description="seconds from 0 to below 86400")
     ] = None
     spread: Annotated[bool | None, Field(description="true or false")] = None
+    phase_seconds: Annotated[
+        float | None,
+        Field(ge=0, lt=_WEEK_SECONDS, allow_inf_nan=False, description=f"seconds from 0 to below {_WEEK_SECONDS}"),
+    ] = None
     catch_up: Annotated[Literal["skip", "latest", "all"] | None, Field(description="skip, latest or all")] = None
     catch_up_window_minutes: Minutes | None = None
     catch_up_limit: Annotated[int | None, Field(ge=1, le=10_000, description="a whole number from 1 to 10000")] = None

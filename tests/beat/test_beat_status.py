@@ -21,7 +21,7 @@ from packages.infra.beat.beat_status import (
     _text_of,
 )
 from packages.infra.beat.entries.job_schedule import JobSchedule
-from packages.infra.beat.readings import NoReadings, Request
+from packages.infra.beat.readings import NoReadings
 from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.beat.state_store import MemoryStateStore
 from packages.infra.beat.wiring import opened_with
@@ -30,6 +30,7 @@ from packages.infra.queue.broker_redis import BrokerRedis
 from packages.scheduling.instants import DAY_MS, HOUR_MS, to_instant, to_ms
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode, Policies, TradingHours
+from packages.scheduling.requests import Request
 from packages.scheduling.sessions import SessionTable
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.triggers.interval import IntervalTrigger
@@ -61,6 +62,8 @@ def status_of(replica: str, now: int) -> BeatStatus:
         put_aside=1,
         days_left={"XNYS": 364},
         version="a1",
+        control={"backlog": GateMode.ENFORCE, "slo": GateMode.OBSERVE},
+        owed={("q", Criticality.SHEDDABLE): 3},
     )
 
 
@@ -117,6 +120,9 @@ def test_whoever_says_nothing_for_a_minute_is_no_more(redis_url: str) -> None:
         {"standing": "sitting"},
         {"trouble": "none"},
         {"since": 10**30},
+        {"control": {"backlog": "sometimes"}},
+        {"owed": [["q", "nobody", 3]]},
+        {"owed": [["q", "sheddable"]]},
     ],
 )
 def test_what_is_not_of_this_form_is_left_out_and_dropped(redis_url: str, change: dict[str, object]) -> None:

@@ -14,7 +14,7 @@ import redis
 from celery import Celery
 
 from packages.catalogue.jobs import enabled_jobs
-from packages.infra.beat.readings import NoReadings, Request
+from packages.infra.beat.readings import NoReadings
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.beat.wiring import open_for
 from packages.infra.calendars.load import load_calendars
@@ -26,6 +26,7 @@ from packages.scheduling.jitter import offset_ms
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import CatchUp, CatchUpMode, Policies, TradingHours
 from packages.scheduling.preview import preview
+from packages.scheduling.requests import Request
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState
 from packages.scheduling.triggers.cron_parse import parse_cron

@@ -35,6 +35,7 @@ from packages.scheduling.triggers.interval import IntervalTrigger
 
 NOW = 1_767_614_400_000
 QUEUE = Route("queue")
+CONTROLLERS = '{"v":1,"stepped_at":5}'
 FRAME = (" <", ",", ",", ",", ">")
 
 
@@ -276,16 +277,18 @@ def test_an_entry_that_cannot_be_made_a_message_fails_alone(world: World) -> Non
 
 
 @pytest.mark.parametrize(
-    "key", ["beat:state", "ledger", "running:runs", "beat:counters", "beat:anchors", "beat:claims"]
+    "key",
+    ["beat:state", "ledger", "running:runs", "beat:counters", "beat:anchors", "beat:claims", "beat:controllers"],
 )
 def test_a_key_of_ours_of_another_kind_is_set_aside(world: World, key: str) -> None:
-    world.client.set(f"test:{key}", "foreign")
-    done = world.commit([fire_of("a")])
+    world.client.rpush(f"test:{key}", "foreign")
+    done = world.commit([fire_of("a")], controllers=CONTROLLERS)
     assert [settled.fate for settled in done.settled] == [Fate.FAILED]
     assert done.error is not None
     assert world.messages() == []
-    assert world.client.get(f"test:{key}:foreign") == b"foreign"
-    again = world.commit([fire_of("a")])
+    assert world.client.lrange(f"test:{key}:foreign", 0, -1) == [b"foreign"]
+    again = world.commit([fire_of("a")], controllers=CONTROLLERS)
+    assert world.client.get("test:beat:controllers") == CONTROLLERS.encode()
     assert [settled.fate for settled in again.settled] == [Fate.ACCEPTED]
 
 
@@ -494,9 +497,13 @@ def test_a_queue_that_is_out_of_bounds_fails_its_own_fires_alone(world: World, r
     rules = ("~test:*", "~queue", "&*", "resetkeys", "~test:*", "~queue")
     with limited(world, redis_url, "bounded", *rules) as other:
         other.made.pushes = {"bad": (Push(Route("forbidden"), "x"),)}
-        done = other.commit([fire_of("a"), fire_of("bad"), fire_of("b")])
-        assert [settled.fate for settled in done.settled] == [Fate.ACCEPTED, Fate.FAILED, Fate.ACCEPTED]
-        assert done.error is None
+        # The first part of the call is the one that is refused.
+        fires = [fire_of("bad"), fire_of("a"), fire_of("b")]
+        done = other.commit(fires, controllers=CONTROLLERS)
+        assert [settled.fate for settled in done.settled] == [Fate.FAILED, Fate.ACCEPTED, Fate.ACCEPTED]
+        assert (done.error, done.is_recorded) == (None, True)
+        assert world.client.get("test:beat:controllers") == CONTROLLERS.encode()
+        assert ("s", '{"v":1}') in world.ledger()
         assert sorted(done.kept) == ["a", "b"]
         assert world.messages() == ["message of a", "message of b"]
         other.made.pushes = {"a2": (Push(Route("forbidden"), "x"),), "b2": (Push(Route("forbidden"), "y"),)}

@@ -9,11 +9,18 @@ from celery import Celery
 
 from packages.infra.beat.redis_state import RedisStateStore
 from packages.infra.beat.state_store import ABSENT_FOR_MS, MemoryStateStore, StateStore, StoreAwayError
+from packages.infra.beat.stored_controllers import controllers_text
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
 from packages.infra.queue.namespace import namespace_of
+from packages.scheduling.control.controllers import NEUTRAL, Controllers, QueueControl, WaitBasis
 from packages.scheduling.decision import Reason
+from packages.scheduling.model import Criticality
 from packages.scheduling.state import Backfill, JobState, OpenFire
 
+THROTTLED = Controllers(
+    stepped_at=1_700_000_000_000,
+    queues={"q": QueueControl(9_000, WaitBasis.OLDEST, 4, 5, {Criticality.SHEDDABLE: 0}, 7, beside=frozenset({"r"}))},
+)
 PLAIN = JobState(watermark=1_700_000_000_000, trigger="every 0:01:00")
 FULL = JobState(
     watermark=1,
@@ -72,6 +79,17 @@ def test_the_first_anchor_stays(make_store: Callable[[], StateStore]) -> None:
     assert store.anchors({"a": 7, "b": -8}) == {"a": 7, "b": -8}
     assert store.anchors({"a": 9, "c": 1}) == {"a": 7, "c": 1}
     assert store.anchors({}) == {}
+
+
+def test_the_control_goes_on_with_what_was_kept_last(make_store: Callable[[], StateStore]) -> None:
+    store = make_store()
+    assert store.load_controllers() is None
+    for controllers in (THROTTLED, NEUTRAL._replace(stepped_at=7), THROTTLED):
+        store.save_controllers(controllers_text(controllers))
+        assert store.load_controllers() == controllers
+    store.save({"a": PLAIN})
+    store.forget(["a"])
+    assert store.load_controllers() == THROTTLED
 
 
 def test_a_job_is_forgotten_after_an_hour_of_absence(redis_url: str) -> None:
@@ -181,6 +199,33 @@ def test_a_key_of_another_kind_is_moved_aside(redis_url: str) -> None:
         assert client.get("app:beat:state:foreign") == b"a string"
 
 
+@pytest.mark.parametrize(
+    "text", [b"", b"not json", b"\xff\xfe", b'{"v":2}', b'{"v":1,"queues":{"q":{"rates":{"none":5}}}}']
+)
+def test_controllers_that_cannot_be_read_are_moved_aside(
+    redis_url: str, text: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = RedisStateStore(redis_at(redis_url))
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("app:beat:controllers", text)
+        assert store.load_controllers() is None
+        assert store.load_controllers() is None
+        assert client.get("app:beat:controllers:quarantine") == text
+    [record] = caplog.records
+    assert (record.getMessage(), vars(record)["key"]) == ("stored_value_quarantined", "app:beat:controllers")
+    store.save_controllers(controllers_text(THROTTLED))
+    assert store.load_controllers() == THROTTLED
+
+
+def test_controllers_of_another_kind_are_moved_aside(redis_url: str) -> None:
+    store = RedisStateStore(redis_at(redis_url))
+    with redis.Redis.from_url(redis_url) as client:
+        client.rpush("app:beat:controllers", "a list")
+        assert store.load_controllers() is None
+        assert client.lrange("app:beat:controllers:quarantine", 0, -1) == [b"a list"]
+        assert client.exists("app:beat:controllers") == 0
+
+
 def test_a_server_that_is_away_is_said_to_be() -> None:
     store = RedisStateStore(redis_at("redis://127.0.0.1:1/0"))
     for call in (
@@ -189,6 +234,8 @@ def test_a_server_that_is_away_is_said_to_be() -> None:
         lambda: store.forget(["a"]),
         lambda: store.forget_absent([], 1),
         lambda: store.anchors({"a": 1}),
+        store.load_controllers,
+        lambda: store.save_controllers(controllers_text(THROTTLED)),
     ):
         with pytest.raises(StoreAwayError):
             call()

@@ -26,7 +26,7 @@ from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode, OverlapMode, Policies, TradingHours, Windows
 from packages.scheduling.requests import TriggerRequest
 from packages.scheduling.sessions import SessionTable
-from packages.scheduling.snapshot import Pause, PauseScope, Run
+from packages.scheduling.snapshot import Exemption, Pause, PauseScope, Pin, Run
 from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.beat.stepped import NOON
 
@@ -124,6 +124,27 @@ def test_the_operators_last_word_holds_while_redis_is_away(broker: BrokerRedis) 
     assert snapshot.pauses is not None
     assert (snapshot.pauses.value, snapshot.pauses.taken_at) == ((PAUSE,), NOW)
     assert requests == ()
+
+
+def test_pins_and_exemptions_are_read_and_end_although_redis_is_away(broker: BrokerRedis) -> None:
+    readings = BrokerReadings(broker, None)
+    operator = RedisControl(broker)
+    whole = Pin("area", None, 500_000, since=NOW, until=None, note="")
+    critical = Pin("area", Criticality.CRITICAL, 1_000_000, since=NOW, until=NOW + MINUTE_MS, note="")
+    exemption = Exemption("plain", since=NOW, until=NOW + MINUTE_MS, note="")
+    operator.pin(whole)
+    operator.pin(critical)
+    operator.exempt(exemption)
+    snapshot, _ = readings.read(NOW)
+    assert snapshot.pins == {("area", None): whole, ("area", Criticality.CRITICAL): critical}
+    assert snapshot.exempt == {"plain": exemption}
+    broker.client.connection_pool.connection_kwargs["port"] = 1
+    broker.client.connection_pool.disconnect()
+    broker.client.connection_pool.reset()
+    assert len(readings.read(NOW + MINUTE_MS - 1)[0].pins) == 2
+    snapshot, _ = readings.read(NOW + MINUTE_MS)
+    assert (snapshot.pins, snapshot.exempt) == ({("area", None): whole}, {})
+    readings.close()
 
 
 def test_without_redis_nothing_is_known_and_nothing_fails() -> None:

@@ -165,6 +165,11 @@ def test_a_spread_interval_keeps_its_period_on_a_grid_of_its_own() -> None:
     assert overridden(NOTIFY, spread=False).trigger == plain
 
 
+def test_an_interval_with_a_phase_keeps_its_period_on_a_shifted_grid() -> None:
+    assert overridden(NOTIFY, phase_seconds=2.5).trigger == IntervalTrigger(15 * SECOND_MS, 2500)
+    assert overridden(NOTIFY, phase_seconds=0, spread=False).trigger == jobs()[NOTIFY].trigger
+
+
 def test_the_document_has_the_policies_of_each_job() -> None:
     lines = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8").splitlines()
     rows = {cells[1].strip(" `"): cells for cells in (line.split("|") for line in lines) if len(cells) == 7}
@@ -193,6 +198,9 @@ def test_the_document_has_every_key() -> None:
         (NOTIFY, {"unknown_dates": "fail_open"}, "unknown_dates needs trading_hours or windows"),
         (NOTIFY, {"windows_gate": "observe"}, "windows_gate needs windows"),
         (BACKUP, {"spread": True}, "spread is for jobs with an interval"),
+        (BACKUP, {"phase_seconds": 5}, "phase_seconds is for jobs with an interval"),
+        (NOTIFY, {"phase_seconds": 15}, "phase_seconds 15 is not below the period, 15 s"),
+        (NOTIFY, {"phase_seconds": 0, "spread": True}, "phase_seconds and spread each give"),
         (EXPORT, {"windows": "at night"}, "at night"),
         (EXPORT, {"windows": "22:00-06:00 Mars/Olympus"}, "Mars/Olympus"),
     ],

@@ -1,51 +1,22 @@
 """What an operator can say to a running beat: the commands, what they print, and what beat then reads."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from celery import Celery
 
-from packages.infra.control.control import Control
-from packages.infra.control.redis_control import RedisControl
-from packages.infra.queue.broker_redis import open_broker_redis
-from packages.scheduling.instants import HOUR_MS, to_instant
+from packages.scheduling.instants import HOUR_MS
 from packages.scheduling.requests import BackfillRequest, TriggerRequest
 from packages.scheduling.snapshot import PauseScope
-from packages.shared_settings.layers import ROOT
+from tests.cli.command_line import Minsy, minsy_in, said
 
-Minsy = Callable[..., "subprocess.CompletedProcess[str]"]
 BACKUP = "maintenance.backup_postgres_full"
 
 
 @pytest.fixture
 def minsy(tmp_path: Path) -> Minsy:
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
-    environ = {**kept, "MINSY_ENV_DIR": str(tmp_path), "MINSY_VAR_DIR": str(tmp_path / "var")}
-
-    def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "apps.cli.main", *arguments],
-            env={**environ, **variables},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
-
-
-def said(url: str) -> Control:
-    redis = open_broker_redis(Celery("minsy", broker=url))
-    assert redis is not None
-    return RedisControl(redis).read(to_instant(datetime.now(UTC)))
+    return minsy_in(tmp_path)
 
 
 def test_a_job_is_paused_shown_and_resumed(minsy: Minsy, redis_url: str) -> None:

@@ -9,16 +9,27 @@ import pytest
 import redis
 from redis.exceptions import RedisError
 
-from packages.infra.control.records import RecordError, decode_gate_mode, decode_pause, decode_request, encode_pause
+from packages.infra.control.records import (
+    RecordError,
+    decode_exemption,
+    decode_gate_mode,
+    decode_pause,
+    decode_pin,
+    decode_request,
+    encode_pause,
+)
 from packages.infra.control.redis_control import ENDED_KEPT_MS, FULL_READ_AFTER_MS
 from packages.infra.embedded.services import EmbeddedServices
+from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode
 from packages.scheduling.requests import TriggerRequest
-from packages.scheduling.snapshot import Pause, PauseScope
+from packages.scheduling.snapshot import Exemption, Pause, PauseScope, Pin
 from tests.control.redis_stores import open_store
 
 NOW = 1_795_330_000_000
 PAUSE = Pause(PauseScope.JOB, "a.b", since=NOW, until=None, note="")
+PIN = Pin("q:1", None, 500_000, since=NOW, until=None, note="")
+EXEMPT = Exemption("a.b", since=NOW, until=None, note="")
 ENDING = Pause(PauseScope.QUEUE, "q", since=NOW, until=NOW + 1, note="")
 
 
@@ -85,6 +96,16 @@ def test_a_server_that_lost_its_data_is_noticed(client: "redis.Redis", redis_url
             "01",
             '{"v":1,"kind":"backfill","id":"01","job":"a","requested_at":0,"start":5,"end":4,"every_ms":1}',
         ),
+        ("requests", "01", '{"v":1,"kind":"trigger","id":"01","requested_at":0}'),
+        ("requests", "01", '{"v":1,"kind":"reset","id":"01","requested_at":0,"queue":7}'),
+        ("requests", "01", '{"v":1,"kind":"reset","id":"01","queue":"q"}'),
+        ("pins", "*:q", '{"v":1,"queue":"q","criticality":null,"rate":1000001,"since":0,"until":null,"note":""}'),
+        ("pins", "*:q", '{"v":1,"queue":"q","criticality":null,"rate":0.5,"since":0,"until":null,"note":""}'),
+        ("pins", "*:q", '{"v":1,"queue":"q","criticality":null,"rate":-1,"since":0,"until":null,"note":""}'),
+        ("pins", "*:q", '{"v":1,"queue":"q","criticality":"vital","rate":1,"since":0,"until":null,"note":""}'),
+        ("pins", "*:q", '{"v":1,"queue":"q","criticality":"critical","rate":1,"since":0,"until":null,"note":""}'),
+        ("exemptions", "a", '{"v":1,"job":"b","since":0,"until":null,"note":""}'),
+        ("exemptions", "a", '{"v":1,"job":"a","since":0,"until":"soon","note":""}'),
         ("gate_modes", "windows", '{"v":1,"mode":"perhaps"}'),
         ("gate_modes", "windows", "[" * 100_000),
         ("gate_modes", b"\xff\xfe", '{"v":1,"mode":"off"}'),
@@ -97,9 +118,12 @@ def test_what_cannot_be_read_is_put_aside_and_the_rest_holds(
     store.pause(PAUSE)
     store.request(TriggerRequest(id="00", job="a.b", requested_at=NOW))
     store.set_gate_mode("overlap", GateMode.OFF)
+    store.pin(PIN)
+    store.exempt(EXEMPT)
     client.hset(f"minsy:control:{key}", field, value)
     control = store.read(NOW)
     assert (control.pauses, len(control.requests), len(control.gate_modes)) == ((PAUSE,), 1, 1)
+    assert (control.pins, control.exemptions) == ((PIN,), (EXEMPT,))
     shown = field if isinstance(field, str) else field.decode(errors="replace")
     assert client.hgetall("minsy:control:quarantine") == {f"minsy:control:{key}:{shown}".encode(): value.encode()}
     assert not client.hexists(f"minsy:control:{key}", field)
@@ -110,7 +134,7 @@ def test_what_cannot_be_read_is_put_aside_and_the_rest_holds(
     assert not caplog.records
 
 
-@pytest.mark.parametrize("key", ["version", "pauses", "requests", "gate_modes"])
+@pytest.mark.parametrize("key", ["version", "pauses", "requests", "gate_modes", "pins", "exemptions"])
 def test_a_key_that_another_program_made_something_of_is_put_aside(
     client: "redis.Redis", redis_url: str, key: str
 ) -> None:
@@ -122,14 +146,19 @@ def test_a_key_that_another_program_made_something_of_is_put_aside(
     assert store.read(NOW).pauses == (PAUSE,)
 
 
-def test_a_pause_that_ended_long_ago_is_dropped_from_the_store(client: "redis.Redis", redis_url: str) -> None:
+def test_what_ended_long_ago_is_dropped_from_the_store(client: "redis.Redis", redis_url: str) -> None:
     store = open_store(redis_url)
     store.pause(PAUSE)
     store.pause(ENDING)
+    store.pin(PIN)
+    store.pin(PIN._replace(criticality=Criticality.SHEDDABLE, until=NOW + 1))
+    store.exempt(EXEMPT)
+    store.exempt(Exemption("c.d", since=NOW, until=NOW + 1, note=""))
     store.read(NOW + ENDED_KEPT_MS)
-    assert client.hlen("minsy:control:pauses") == 2
+    keys = ("pauses", "pins", "exemptions")
+    assert [client.hlen(f"minsy:control:{key}") for key in keys] == [2, 2, 2]
     store.read(NOW + 1 + ENDED_KEPT_MS + FULL_READ_AFTER_MS)
-    assert client.hkeys("minsy:control:pauses") == [b"job:a.b"]
+    assert [client.hkeys(f"minsy:control:{key}") for key in keys] == [[b"job:a.b"], [b"*:q:1"], [b"a.b"]]
 
 
 def test_two_apps_on_one_server_do_not_meet(client: "redis.Redis", redis_url: str) -> None:
@@ -165,7 +194,7 @@ def test_a_server_that_is_away_is_an_error_and_then_no_more(tmp_path: Path) -> N
     services.delete_data()
 
 
-@pytest.mark.parametrize("decode", [decode_pause, decode_request, decode_gate_mode])
+@pytest.mark.parametrize("decode", [decode_pause, decode_request, decode_gate_mode, decode_pin, decode_exemption])
 def test_a_refusal_does_not_quote_what_it_refuses(decode: Any) -> None:  # noqa: ANN401 - one of three functions
     secret = "hunter2"
     for text in (secret, json.dumps(secret), json.dumps({"v": 1, "kind": secret, "scope": secret, "mode": secret})):

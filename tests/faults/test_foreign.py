@@ -48,7 +48,17 @@ def test_values_that_are_not_ours_concern_their_jobs_alone(stage: Stage) -> None
 
 @pytest.mark.parametrize(
     "key",
-    ["beat:state", "beat:anchors", "ledger", "beat:counters", "running:runs", "beat:claims", "beat:lease", "beat:term"],
+    [
+        "beat:state",
+        "beat:anchors",
+        "ledger",
+        "beat:counters",
+        "running:runs",
+        "beat:claims",
+        "beat:controllers",
+        "beat:lease",
+        "beat:term",
+    ],
 )
 def test_a_key_of_another_kind_stops_nobody(stage: Stage, key: str) -> None:
     with stage.server.client() as client:

@@ -51,6 +51,7 @@ def opinions(draw: st.DrawFn) -> Opinion:
         holds_until=draw(instants | st.just(NEVER_ENDS)),
         facts=draw(st.lists(st.tuples(texts, texts | st.integers()), max_size=3).map(tuple)),
         mode=draw(modes),
+        rate=draw(st.none() | st.integers(0, 10**6)),
     )
 
 
@@ -90,6 +91,7 @@ states = st.builds(
     clock=st.integers(0, 3),
     fired=st.integers(0, 10**9),
     taken=or_default((), st.lists(texts, max_size=2).map(tuple)),
+    credit=st.none() | st.integers(0, 10**6),
 )
 
 

@@ -9,10 +9,13 @@ from celery import Celery
 from celery.exceptions import ImproperlyConfigured
 
 from packages.infra.beat.state_store import StoreAwayError
-from packages.infra.ledger.ledger import Entry, Ledger, MemoryLedger, RecordedTick, recorded_ticks
+from packages.infra.ledger.control_record import ControlRecord
+from packages.infra.ledger.ledger import Entry, Ledger, MemoryLedger
+from packages.infra.ledger.recorded_ticks import RecordedTick, recorded_ticks
 from packages.infra.ledger.records import decision_text, tick_of, tick_text
 from packages.infra.ledger.redis_ledger import RedisLedger, length_of
 from packages.infra.queue.broker_redis import BrokerRedis
+from packages.scheduling.control.controllers import Controllers
 from packages.scheduling.snapshot import Snapshot
 from tests.ledger.decisions import CANCEL, DEFER, SKIP, fire
 
@@ -85,6 +88,37 @@ def test_ticks_are_played_again_with_their_decisions(ledger: Ledger) -> None:
         RecordedTick("2.1", None, (DEFER,)),
     ]
     assert ledger.read("area.job", 2_502) == [DEFER, SKIP, *reversed(made)]
+
+
+def test_what_the_control_knew_is_carried_to_the_ticks_that_name_its_record(ledger: Ledger) -> None:
+    first, second = (ControlRecord(controllers=Controllers(stepped_at=n)) for n in (1, 2))
+    written: dict[str, ControlRecord | str | None] = {
+        "1.4": "1.1",
+        "1.5": first,
+        "1.6": "1.5",
+        "1.7": None,
+        "1.8": "1.5",
+        "2.1": second,
+        "2.2": "1.5",
+        "2.3": "2.1",
+    }
+    for at, (tick, control) in enumerate(written.items()):
+        text = tick_text(tick=tick, term=1, policies="", snapshot=Snapshot(taken_at=at), looked_at=(), control=control)
+        ledger.append(tick, text, [fire()])
+    found = [
+        (tick.number, tick.is_whole, tick.record and tick.record.snapshot.controllers.stepped_at)
+        for tick in recorded_ticks(ledger)
+    ]
+    assert found == [
+        ("1.4", False, None),
+        ("1.5", True, 1),
+        ("1.6", True, 1),
+        ("1.7", True, None),
+        ("1.8", True, 1),
+        ("2.1", True, 2),
+        ("2.2", False, None),
+        ("2.3", True, 2),
+    ]
 
 
 def test_nothing_is_played_again_of_nothing(ledger: Ledger) -> None:

@@ -8,11 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packages.infra.beat.stored_values import ForeignValueError, state_of, state_text, value_text
+from packages.infra.ledger.control_record import ControlRecord
 from packages.infra.ledger.records import decision_of, decision_text, tick_of, tick_text
+from packages.scheduling.control.controllers import Controllers, QueueControl
 from packages.scheduling.decision import Decision
-from packages.scheduling.snapshot import Pause, PauseScope, Reading, Run, Snapshot
+from packages.scheduling.readings import QueueReading, TaskReading, WindowCount
+from packages.scheduling.snapshot import Exemption, Pause, PauseScope, Pin, Reading, Run, Snapshot
 from packages.scheduling.state import JobState
 from packages.scheduling.triggers.interval import IntervalTrigger
+from tests.ledger.control_values import (
+    controllers,
+    exempt,
+    objective_readings,
+    pins,
+    queue_readings,
+    task_readings,
+)
 from tests.ledger.decisions import CANCEL, DEFER, SKIP, decisions, fire, snapshots, states, texts
 from tests.scheduling.markets import table_of
 
@@ -48,24 +59,48 @@ def test_these_are_the_texts() -> None:
     )
 
 
-controllers = st.recursive(
-    st.none() | st.booleans() | st.integers() | texts,
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
-    max_leaves=5,
+controls = st.builds(
+    ControlRecord,
+    queues=queue_readings,
+    tasks=task_readings,
+    objectives=objective_readings,
+    pins=pins,
+    exempt=exempt,
+    controllers=controllers,
 )
 
 
 @settings(max_examples=200)
-@given(snapshots, st.dictionaries(texts, controllers, max_size=3))
-def test_a_tick_is_read_again(snapshot: Snapshot, controllers: dict[str, Any]) -> None:
+@given(snapshots, st.none() | texts | controls)
+def test_a_tick_is_read_again(snapshot: Snapshot, control: ControlRecord | str | None) -> None:
     looked_at = () if snapshot.running is None else tuple(snapshot.running.value)
-    text = tick_text(
-        tick="5.12", term=5, policies="abc", snapshot=snapshot, looked_at=looked_at, controllers=controllers
-    )
+    text = tick_text(tick="5.12", term=5, policies="abc", snapshot=snapshot, looked_at=looked_at, control=control)
     record = tick_of(text)
     assert record == tick_of(text.encode())
     assert (record.tick, record.term, record.policies, record.at) == ("5.12", 5, "abc", snapshot.taken_at)
-    assert (record.snapshot, record.calendars, record.controllers) == (snapshot, {}, controllers)
+    whole = control.put_into(snapshot) if isinstance(control, ControlRecord) else snapshot
+    control_in = "5.12" if isinstance(control, ControlRecord) else control
+    assert (record.snapshot, record.calendars, record.control_in) == (whole, {}, control_in)
+
+
+def test_what_the_control_knew_is_written_in_short() -> None:
+    reading = QueueReading(3, None, 0, 1, 12, 30_000, 2, frozenset("ba"))
+    known = ControlRecord(
+        queues={"q": Reading(reading, 4_000), "b": Reading(QueueReading(), 4_000)},
+        tasks={"t": Reading(TaskReading(9, 3), 4_000)},
+        objectives={"fast": Reading((WindowCount(300_000, 1, 40),), 4_500)},
+        pins={("q", None): Pin("q", None, 500_000, 1, None, "")},
+        exempt={"area.job": Exemption("area.job", 1, 9_000, "why")},
+        controllers=Controllers(stepped_at=4_000, queues={"q": QueueControl(beside=frozenset("ba"))}),
+    )
+    text = tick_text(tick="1.1", term=1, policies="abc", snapshot=Snapshot(taken_at=5_000), looked_at=(), control=known)
+    assert text == (
+        '{"v":1,"tick":"1.1","term":1,"at":5000,"policies":"abc","control":{'
+        '"queues":{"b":[1000,[null,null,null,null,null,0,null]],"q":[1000,[3,null,0,1,12,30000,2,"a",0]]},"tasks":{"t":[1000,[9,3]]},'
+        '"objectives":{"fast":[500,[[300000,1,40]]]},"pins":[["q",null,500000,1,null,""]],'
+        '"exempt":[["area.job",1,9000,"why"]],"controllers":{"stepped_at":4000,"queues":{"q":{"beside":["a",0]}}}}}'
+    )
+    assert tick_of(text).snapshot == known.put_into(Snapshot(taken_at=5_000))
 
 
 def test_what_the_tick_did_not_look_at_is_left_out() -> None:
@@ -132,7 +167,19 @@ TICK: dict[str, Any] = {"v": 1, "tick": "1.1", "term": 1, "at": 5_000, "policies
         json.dumps({**TICK, "running": [0]}),
         json.dumps({**TICK, "gate_modes": {"pause": "now and then"}}),
         json.dumps({**TICK, "calendars": ["XNYS"]}),
-        json.dumps({**TICK, "controllers": []}),
+        json.dumps({**TICK, "control": []}),
+        json.dumps({**TICK, "control": 5}),
+        json.dumps({**TICK, "control": {"queues": {"q": [0, [1, 2]]}}}),
+        json.dumps({**TICK, "control": {"queues": {"q": [0, [1, 0, 0, 0, 0, 0, 0, 1]]}}}),
+        json.dumps({**TICK, "control": {"controllers": {"queues": {"q": {"beside": [0]}}}}}),
+        json.dumps({**TICK, "control": {"controllers": {"queues": []}}}),
+        json.dumps({**TICK, "control": {"queues": {"q": [0, ["many", None, 0, 0, 0, 0, 0]]}}}),
+        json.dumps({**TICK, "control": {"tasks": {"t": [None, [1, 2]]}}}),
+        json.dumps({**TICK, "control": {"tasks": {"t": [0, ["1", 2]]}}}),
+        json.dumps({**TICK, "control": {"objectives": {"o": [0, [[1]]]}}}),
+        json.dumps({**TICK, "control": {"pins": [["q", "nobody", 1, 1, None, ""]]}}),
+        json.dumps({**TICK, "control": {"exempt": [["job"]]}}),
+        json.dumps({**TICK, "control": {"controllers": {"stepped_at": "soon"}}}),
     ],
 )
 def test_what_is_no_tick_is_said_to_be_none(text: str | bytes) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of a real broker: depths, messages that a dead worker held, and the last runs of the tasks."""
+"""What is asked of a real broker: messages that wait or that a dead worker held, and the last runs of the tasks."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,8 +8,7 @@ import redis
 from celery import Celery
 from kombu import Connection, Queue
 
-from packages.catalogue.queues import QUEUES
-from packages.infra.queue.depths import queue_depths
+from packages.infra.probes.declared import DeclaredQueues
 from packages.infra.queue.last_runs import LastRun, read_last_runs, record_last_run
 from packages.infra.queue.unacknowledged import restore_unacknowledged
 
@@ -43,11 +42,15 @@ def hold(url: str, queue: str, count: int) -> None:
     connection.release()
 
 
-def test_depths_count_what_waits(redis_url: str) -> None:
+def ready(connection: Connection, queue: str) -> int | None:
+    return DeclaredQueues(connection).ready(queue)
+
+
+def test_messages_that_wait_are_counted(redis_url: str) -> None:
     with Connection(redis_url) as connection:
-        assert queue_depths(connection) == {queue.name: 0 for queue in QUEUES}
+        assert ready(connection, "maintenance") == 0
         put(connection, "maintenance", "a", "b")
-        assert queue_depths(connection) == {queue.name: 0 for queue in QUEUES} | {"maintenance": 2}
+        assert (ready(connection, "maintenance"), ready(connection, "backtest")) == (2, 0)
 
 
 def test_what_a_killed_worker_held_goes_back(redis_url: str) -> None:
@@ -56,10 +59,10 @@ def test_what_a_killed_worker_held_goes_back(redis_url: str) -> None:
         put(connection, "backtest", "x")
         hold(redis_url, "maintenance", 2)
         hold(redis_url, "backtest", 1)
-        assert queue_depths(connection)["maintenance"] == 1
+        assert ready(connection, "maintenance") == 1
         assert restore_unacknowledged(connection, ["maintenance"]) == 2
         assert sorted(taken(connection, "maintenance")) == ["a", "b", "c"]
-        assert queue_depths(connection)["backtest"] == 0
+        assert ready(connection, "backtest") == 0
         assert restore_unacknowledged(connection, ["maintenance"]) == 0
         assert restore_unacknowledged(connection, ["backtest", "stress"]) == 1
         assert taken(connection, "backtest") == ["x"]

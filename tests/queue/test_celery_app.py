@@ -141,7 +141,8 @@ scheduler.close()
 print(json.dumps(sorted(sys.modules)))"""
     # A few fires each: thousands of missed ones are counted in arrays.
     periods = {"_INTERVAL_SECONDS": "7200", "_INTERVAL_MINUTES": "120"}
-    given = {name: value for name in BeatSettings.variables() for end, value in periods.items() if name.endswith(end)}
+    of_jobs = BeatSettings.variables() - {"CONTROL_INTERVAL_SECONDS"}
+    given = {name: value for name in of_jobs for end, value in periods.items() if name.endswith(end)}
     always = {**dict.fromkeys(FLAGS, "true"), "TRADING_HOURS_MARKETS": "24/7"}
     modules = printed(code, {**environ, **given, **always, "REDIS_URL": redis_url})
     with redis.Redis.from_url(redis_url) as client:
@@ -189,6 +190,37 @@ print(json.dumps([len(conf.beat_schedule), source and dict(source.read()) == con
     assert printed(code, given) == expected
 
 
+@pytest.mark.parametrize(("profile", "has_one"), [("beat", [True]), ("all", [True]), ("io", []), ("cpu", [])])
+def test_who_publishes_has_a_control(environ: dict[str, str], profile: str, has_one: list[bool]) -> None:
+    code = """
+from packages.infra.queue.celery_app import celery_app
+control = celery_app.conf.get("beat_control")
+print(json.dumps([control.policy is not None] if control else []))"""
+    assert printed(code, {**environ, "MINSY_CELERY_PROFILE": profile}) == has_one
+
+
+def test_objectives_may_be_about_every_task_there_is(environ: dict[str, str]) -> None:
+    code = """
+from packages.infra.queue.beat_control import TASKS
+from packages.infra.queue.celery_app import celery_app
+celery_app.loader.import_default_modules()
+tasks = [name for name in celery_app.tasks if not name.startswith("celery.")]
+print(json.dumps([sorted(TASKS), sorted(tasks)]))"""
+    known, there = printed(code, {**environ, "MINSY_CELERY_PROFILE": "all"})
+    assert known == there
+
+
+def test_beat_parses_no_objectives_where_there_are_none(environ: dict[str, str]) -> None:
+    code = """
+import sys
+import apps.beat.celery_app
+print(json.dumps(sorted({"tomllib", "packages.infra.objectives"} & set(sys.modules))))"""
+    assert printed(code, environ) == []
+    given = {**environ, "SLO_OBJECTIVES_FILE": "env/objectives.example.toml"}
+    assert printed(code, {**given, "SLO_GATE": "off"}) == []
+    assert printed(code, given) == ["packages.infra.objectives", "tomllib"]
+
+
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
@@ -203,6 +235,15 @@ print(json.dumps([len(conf.beat_schedule), source and dict(source.read()) == con
         (
             {"MINSY_CELERY_PROFILE": "beat", "NOTIFICATIONS_DISPATCH_PENDING_POLICY": '{"jitter_seconds": 60}'},
             "NOTIFICATIONS_DISPATCH_PENDING_POLICY in the process environment: jitter_seconds 60 is not below",
+        ),
+        (
+            {"BACKLOG_TARGET_SECONDS": "60"},
+            "BACKLOG_TARGET_SECONDS in the process environment: 60 is not below BACKLOG_STANDING_SECONDS (60)",
+        ),
+        ({"BACKLOG_LEAST_RATES": '{"critical": 0}'}, "'critical' is 0: input should be greater than or equal to 0.001"),
+        (
+            {"SLO_OBJECTIVES_FILE": "README.md"},
+            "SLO_OBJECTIVES_FILE in the process environment: README.md: the file: is no TOML",
         ),
     ],
 )

@@ -5,6 +5,12 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+from packages.scheduling.control.controllers import (
+    Controllers,
+    LevelControl,
+    QueueControl,
+    TargetControl,
+)
 from packages.scheduling.decision import Decision
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
@@ -168,6 +174,21 @@ def snapshots(draw: st.DrawFn, start: int) -> Snapshot:
         pauses=None if given_pauses is None else Reading(tuple(given_pauses), MIDNIGHT),
         running=None if given_runs is None else Reading(given_runs, MIDNIGHT),
         gate_modes=modes,
+    )
+
+
+def controllers() -> st.SearchStrategy[Controllers]:
+    """What throttles jobs of the queue `area`, by whatever controller."""
+    rates = st.sampled_from([0, 50_000, 333_333, 500_000, 900_000])
+    return st.builds(
+        Controllers,
+        queues=st.builds(
+            lambda rates, unserved: {"area": QueueControl(rates=rates, unserved=unserved)},
+            st.dictionaries(st.sampled_from(Criticality), rates, max_size=3),
+            st.booleans(),
+        ),
+        levels=st.dictionaries(st.just("api"), st.builds(LevelControl, st.integers(0, 3), st.just(MIDNIGHT))),
+        targets=st.dictionaries(st.just("area.job_0"), st.builds(TargetControl, rates, st.just(MIDNIGHT))),
     )
 
 

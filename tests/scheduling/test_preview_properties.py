@@ -8,13 +8,14 @@ from dataclasses import replace
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from packages.scheduling.control.controllers import Controllers
 from packages.scheduling.decision import Decision
 from packages.scheduling.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from packages.scheduling.policies import OverlapMode, UnknownDates
 from packages.scheduling.preview import preview
 from packages.scheduling.state import JobState
 from packages.shared_settings.layers import ROOT
-from tests.scheduling.generated import Scene, comparable, scenes, stepped
+from tests.scheduling.generated import Scene, comparable, controllers, scenes, stepped
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -45,6 +46,21 @@ def test_it_is_what_the_engine_does_from_the_same_states(scene: Scene, data: st.
     decisions = [decision for decision in found.decisions() if decision.is_final]
     live = stepped(scene.jobs, scene.snapshot, states, start=scene.start, end=scene.end)
     # One that was planned just before the start is still on time, and none of the preview's.
+    assert comparable(decisions) == comparable([decision for decision in live if decision.at >= scene.start])
+
+
+@QUICK
+@given(scene=scenes(), throttling=controllers(), data=st.data())
+def test_it_is_what_a_throttled_engine_does_from_the_same_states(
+    scene: Scene, throttling: Controllers, data: st.DataObject
+) -> None:
+    credits_ = st.none() | st.integers(0, 999_999)
+    states = {job.name: JobState(watermark=scene.start - 1, credit=data.draw(credits_)) for job in scene.jobs}
+    snapshot = scene.snapshot._replace(controllers=throttling)
+    found = preview(scene.jobs, snapshot, start=scene.start, end=scene.end, states=states)
+    assert not found.failures
+    decisions = [decision for decision in found.decisions() if decision.is_final]
+    live = stepped(scene.jobs, snapshot, states, start=scene.start, end=scene.end)
     assert comparable(decisions) == comparable([decision for decision in live if decision.at >= scene.start])
 
 

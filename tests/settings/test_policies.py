@@ -16,6 +16,7 @@ VARIABLE = "PAPER_TRADING_SCHEDULER_TICK_POLICY"
 EVERYTHING = {
     "jitter_seconds": 2.5,
     "spread": True,
+    "phase_seconds": 12.5,
     "catch_up": "all",
     "catch_up_window_minutes": 60,
     "catch_up_limit": 10,
@@ -65,6 +66,8 @@ def test_without_it_nothing_is_overridden(tmp_path: Path) -> None:
         ('{"trading_hours_markets": ["nyse"]}', "'nyse' is no code of a market", "MIC codes such as XNYS"),
         ('{"trading_hours_markets": []}', "there is no market in it", "MIC codes such as XNYS"),
         ('{"windows": 22}', "'windows' is 22:", "22:00-06:00 America/New_York"),
+        ('{"phase_seconds": -1}', "'phase_seconds' is -1:", "seconds from 0 to below 604800"),
+        ('{"phase_seconds": 604800}', "'phase_seconds' is 604800:", "seconds from 0 to below 604800"),
         ('{"spread": "yes"}', "'spread' is 'yes':", "true or false"),
         ('{"unknown_dates": "open"}', "'unknown_dates' is 'open':", "fail_open or fail_closed"),
         ("[]", "'[]': this is no JSON object", "a JSON object with any of jitter_seconds"),

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.telemetry.beat_families import BeatCollector, beat_registry
-from packages.infra.telemetry.beat_metrics import MOST_QUEUES, BeatMetrics, Facts, FireLabels
+from packages.infra.telemetry.beat_metrics import MOST_QUEUES, BeatMetrics, ControlFacts, Facts, FireLabels
 from packages.infra.telemetry.buckets import Buckets
 from packages.scheduling.decision import Reason, Verdict
 from packages.scheduling.model import Criticality
@@ -78,6 +78,19 @@ def test_a_commit_counts_by_fate_and_size() -> None:
     assert value(metrics, "minsy_beat_commit_fires_sum") == 160
     assert value(metrics, "minsy_beat_commit_seconds_bucket", {"le": "0.005"}) == 1
     assert value(metrics, "minsy_beat_commit_seconds_sum") == pytest.approx(0.203)
+
+
+def test_the_control_is_told_by_queue_criticality_and_objective() -> None:
+    metrics = BeatMetrics()
+    kind = ("q", Criticality.SHEDDABLE)
+    labels = {"queue": "q", "criticality": "sheddable"}
+    assert value(metrics, "minsy_beat_rate", labels) is None
+    control = ControlFacts(rates={kind: 0.25}, waits_s={"q": 1.5}, levels={"fast": 2}, owed={kind: 3})
+    metrics.tell(Facts(control=control))
+    assert value(metrics, "minsy_beat_rate", labels) == 0.25
+    assert value(metrics, "minsy_beat_owed_fires", labels) == 3
+    assert value(metrics, "minsy_beat_queue_wait_seconds", {"queue": "q"}) == 1.5
+    assert value(metrics, "minsy_beat_slo_level", {"objective": "fast"}) == 2
 
 
 def test_where_it_stands_is_one_of_all() -> None:

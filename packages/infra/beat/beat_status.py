@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT, to_ms
+from packages.scheduling.model import Criticality
+from packages.scheduling.policies import GateMode
 
 WRITTEN_EVERY: Final = timedelta(seconds=5)
 SILENT_AFTER: Final = timedelta(minutes=1)
@@ -28,7 +30,8 @@ class BeatStatus(NamedTuple):
 
     `since`: from when on it stands so. `quarantined`: why, by job; of very many only the first ones, `put_aside` has
     their number. `days_left`: whole days, by market of a calendar. `version`: of what it publishes; two replicas that
-    differ in it have another schedule.
+    differ in it have another schedule. `control`: what the objections of the adaptive control's gates do; empty without
+    one. `owed`: how many jobs owe a fire that a throttle holds back, by queue and criticality.
     """
 
     replica: str
@@ -43,6 +46,8 @@ class BeatStatus(NamedTuple):
     put_aside: int = 0
     days_left: Mapping[str, int] = MappingProxyType({})
     version: str = ""
+    control: Mapping[str, GateMode] = MappingProxyType({})
+    owed: Mapping[tuple[str, Criticality], int] = MappingProxyType({})
 
 
 class LeaseHolder(NamedTuple):
@@ -121,6 +126,10 @@ def _text_of(status: BeatStatus) -> str:
         "days_left": dict(status.days_left),
         "version": status.version,
     }
+    if status.control:
+        values["control"] = dict(status.control)
+    if status.owed:
+        values["owed"] = [(*kind, count) for kind, count in status.owed.items()]
     return json.dumps(values, separators=(",", ":"))
 
 
@@ -151,6 +160,8 @@ def _status_of(replica: str, values: Any) -> BeatStatus | None:  # noqa: ANN401 
         put_aside=int(values["put_aside"]),
         days_left={market: int(days) for market, days in values["days_left"].items()},
         version=str(values["version"]),
+        control={str(gate): GateMode(mode) for gate, mode in values.get("control", {}).items()},
+        owed={(str(queue), Criticality(kind)): int(count) for queue, kind, count in values.get("owed", ())},
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from redis.exceptions import RedisError
 
-from packages.infra.beat.readings import Request
+from packages.infra.beat.probing import Probing
 from packages.infra.control.control import Control
 from packages.infra.control.redis_control import RedisControl
 from packages.infra.queue.active_markets import ActiveMarketsStore
@@ -21,6 +21,7 @@ from packages.infra.queue.running import RunningStore
 from packages.scheduling.instants import FIRST_INSTANT, to_datetime
 from packages.scheduling.model import Job
 from packages.scheduling.policies import OverlapMode
+from packages.scheduling.requests import Request
 from packages.scheduling.sessions import SessionTable
 from packages.scheduling.snapshot import Reading, Snapshot
 
@@ -55,16 +56,21 @@ class Calendars(Protocol):
 class BrokerReadings:
     """See `Readings`: the operator's word and the runs from the broker's Redis, the calendars from their files.
 
-    While Redis is away the operator's last word holds; all else is absent.
+    While Redis is away the operator's last word holds, and so, with its age, does what the probes told; all else is
+    absent. `probing` is its own.
     """
 
     def __init__(
-        self, redis: BrokerRedis | None, make_calendars: Callable[[Collection[str], datetime], Calendars] | None
+        self,
+        redis: BrokerRedis | None,
+        make_calendars: Callable[[Collection[str], datetime], Calendars] | None,
+        probing: Probing | None = None,
     ) -> None:
         self._control = RedisControl(redis) if redis is not None else None
         self._running = RunningStore(redis) if redis is not None else None
         self._active = ActiveMarketsStore(redis) if redis is not None else None
         self._make_calendars = make_calendars
+        self._probing = probing
         self._calendars: Calendars | None = None
         self._markets: set[str] = set()
         self._counts_runs = False
@@ -72,6 +78,11 @@ class BrokerReadings:
         self._said = Reading(Control(), 0)
         self._heard_at = FIRST_INSTANT
         self._away = Errand("control", (RedisError, OSError))
+
+    @property
+    def has_probes(self) -> bool:
+        """See `Readings`."""
+        return self._probing is not None
 
     def want(self, jobs: Collection[Job]) -> None:
         """See `Readings`."""
@@ -83,6 +94,8 @@ class BrokerReadings:
                 self._markets |= set(policies.trading_hours.markets)
             if policies.windows is not None:
                 self._markets |= set(policies.windows.outside_sessions_of)
+        if self._probing is not None:
+            self._probing.want(jobs)
 
     def read(self, now: int) -> tuple[Snapshot, Sequence[Request]]:
         """See `Readings`."""
@@ -96,15 +109,27 @@ class BrokerReadings:
         if active is not None:
             # One that no calendar knows, a misspelt one, say, must not open the gate for all that trade elsewhere.
             active = Reading(active.value & tables.keys(), active.taken_at)
+        said = self._said.value
         snapshot = Snapshot(
             taken_at=now,
             markets=tables,
             active_markets=active,
-            pauses=Reading(self._said.value.pauses, self._said.taken_at),
+            pauses=Reading(said.pauses, self._said.taken_at),
             running=self._running.read(now) if self._running is not None and self._counts_runs else None,
-            gate_modes=self._said.value.gate_modes,
+            gate_modes=said.gate_modes,
+            # What was heard may have ended since, above all while Redis is away.
+            pins={(pin.queue, pin.criticality): pin for pin in said.pins if pin.holds(now)},
+            exempt={each.job: each for each in said.exemptions if each.holds(now)},
         )
+        told = self._probing.read(now) if self._probing is not None else None
+        if told is not None:
+            snapshot = snapshot._replace(queues=told.queues, tasks=told.tasks, objectives=told.objectives)
         return snapshot, requests
+
+    def look_ahead(self, now: int, stepped_at: int | None) -> None:
+        """See `Readings`."""
+        if self._probing is not None:
+            self._probing.look_ahead(now, stepped_at)
 
     def acknowledge(self, requests: Sequence[Request]) -> None:
         """See `Readings`."""
@@ -117,6 +142,8 @@ class BrokerReadings:
         if self._calendars is not None:
             self._calendars.close()
             self._calendars = None
+        if self._probing is not None:
+            self._probing.close()
 
     def _hear(self, now: int) -> None:
         if self._control is not None:

@@ -5,7 +5,7 @@ Decides nothing about what is published, or when.
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,18 +19,12 @@ from packages.infra.beat.declaring_producer import DeclaringProducer
 from packages.infra.beat.entries.celery_triggers import is_polled
 from packages.infra.beat.entries.entry import BeatEntry, mark_copied
 from packages.infra.beat.entries.schedule_map import ScheduleMap
+from packages.infra.queue.time_limits import AMQP, driver_of, limit_waiting
 
 log = logging.getLogger(__name__)
 
 # A broker that does not answer for so long counts as away; what was to be published is tried again.
 ANSWERS_WITHIN_S: Final = 1.5
-
-_AMQP: Final = "py-amqp"
-# By the name of the driver, the options of its transport that limit how long it waits.
-_TIME_LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
-    "redis": ("socket_connect_timeout", "socket_timeout"),
-    _AMQP: ("read_timeout", "write_timeout"),
-}
 
 # As it was when this was imported: what has been put in its place since wants to be called.
 _SCHEDULERS_IS_DUE: Final = Scheduler.is_due
@@ -145,15 +139,10 @@ class CeleryHost(Scheduler):
     def connection(self) -> Connection:
         """The connection for publishing, with time limits and confirmation where its transport knows them."""
         connection = self.app.connection_for_write()
-        transport: Any = connection.get_transport_cls()
-        options = dict(connection.transport_options or {})
-        for option in _TIME_LIMITS.get(getattr(transport, "driver_name", ""), ()):
-            options[option] = min(options.get(option) or ANSWERS_WITHIN_S, ANSWERS_WITHIN_S)
-        if getattr(transport, "driver_name", "") == _AMQP:
+        limit_waiting(connection, ANSWERS_WITHIN_S)
+        if driver_of(connection) == AMQP:
             # A message that the broker did not take must not count as published.
-            options["confirm_publish"] = True
-            connection.connect_timeout = min(connection.connect_timeout or ANSWERS_WITHIN_S, ANSWERS_WITHIN_S)
-        connection.transport_options = options
+            connection.transport_options = {**(connection.transport_options or {}), "confirm_publish": True}
         return connection
 
     def _ensure_connected(self) -> Connection:

@@ -17,14 +17,16 @@ from packages.infra.beat.commit_counts import CommitCounts
 from packages.infra.beat.decision_log import DeferFilter, Outcome, say
 from packages.infra.beat.entries.roster import Roster
 from packages.infra.beat.host import Host
+from packages.infra.beat.keeping_control import KeepingControl, text_to_keep
 from packages.infra.beat.publisher import Commit, Committed, Fate, FireOut, Settled
-from packages.infra.beat.readings import Request
 from packages.infra.beat.wiring import Opened
+from packages.infra.ledger.control_record import NOTHING_KNOWN, ControlRecord
 from packages.infra.ledger.records import tick_text
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import to_instant
 from packages.scheduling.plan import Fire
+from packages.scheduling.requests import Request
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.tick import Tick
 
@@ -48,12 +50,15 @@ _KNOWN: Final = Settled(Fate.ACCEPTED)
 class Committing:
     """Of one loop, under one term after the other."""
 
-    def __init__(self, host: Host, opened: Opened, engine: Engine, roster: Roster) -> None:
+    def __init__(self, host: Host, opened: Opened, engine: Engine, roster: Roster, control: KeepingControl) -> None:
         self._host = host
         self._opened = opened
         self._engine = engine
         self._roster = roster
         self._defers = DeferFilter()
+        self._control = control
+        # What the control knew by the last record that has it, and the tick of that.
+        self._recorded: tuple[ControlRecord, str] = NOTHING_KNOWN, ""
         self._counts = CommitCounts(host.metrics, engine)
         self._ticks = 0
         self._decisions: deque[Decision] = deque(maxlen=_MOST_OWED)
@@ -63,7 +68,8 @@ class Committing:
     def owes(self) -> bool:
         """Whether there is something to keep beside what the next tick decides."""
         # What was taken over is acknowledged after a commit, also if it changed no state.
-        return bool(self._roster.unsaved or self._roster.forgotten or self._decisions or self._taken_over)
+        roster = self._roster
+        return bool(roster.unsaved or roster.forgotten or self._decisions or self._taken_over or self._control.owes)
 
     def taken_over(self, requests: Sequence[Request]) -> None:
         """These are part of the states that are to be kept."""
@@ -74,6 +80,12 @@ class Committing:
         self._defers = DeferFilter()
         self._decisions.clear()
         self._taken_over.clear()
+        self._recorded = NOTHING_KNOWN, ""
+
+    def keep_anew(self) -> None:
+        """The server may have lost what was kept and recorded."""
+        self._control.keep_anew()
+        self._recorded = NOTHING_KNOWN, ""
 
     def commit(self, snapshot: Snapshot, now: int, tick: Tick = _NO_TICK) -> BaseException | None:
         """Publish what a tick decided and keep what is owed; what stood in the way of all of it, if anything did."""
@@ -92,15 +104,19 @@ class Committing:
         states = self._states(tick)
         forgotten = frozenset(roster.forgotten)
         number = f"{self._opened.lease.term}.{self._ticks}"
+        controllers = self._control.changed()
+        has_record = bool(fires or fresh or owed)
+        known = self._known(snapshot) if has_record else None
         commit = Commit(
             term=self._opened.lease.term,
             now=now,
             tick=number,
-            tick_record=self._tick_record(number, snapshot, states) if fires or fresh or owed else "",
+            tick_record=self._tick_record(number, tick.snapshot or snapshot, states, known) if has_record else "",
             fires=fires,
             decisions=tuple(self._decisions),
             states=states,
             forgotten=forgotten,
+            controllers=text_to_keep(controllers),
         )
         accepted = AcceptedFires(self._host, roster, fires)
         begun_s = self._host.monotonic_s()
@@ -116,6 +132,11 @@ class Committing:
         accepted.finish(done.settled)
         self._counts.committed(accepted, done.settled, fresh, seconds=self._host.monotonic_s() - begun_s)
         self._keep(commit, done)
+        if done.is_recorded:
+            if controllers is not None:
+                self._control.kept(controllers)
+            if known is not None and known != self._recorded[0]:
+                self._recorded = known, number
         if len(accepted) < len(fires):
             self._settle(commit, done, accepted)
         return done.error
@@ -153,13 +174,23 @@ class Committing:
             others = [decision for decision in tick.decisions if decision.verdict is not Verdict.FIRE]
         return self._defers.fresh([*others, *withdrawn])
 
-    def _tick_record(self, number: str, snapshot: Snapshot, looked_at: Collection[str]) -> str:
+    def _known(self, snapshot: Snapshot) -> ControlRecord | None:
+        """What the control and its gates knew; None where there is neither a control nor a word of an operator."""
+        if not (self._control.is_on or snapshot.pins or snapshot.exempt):
+            return None
+        return ControlRecord.of(snapshot)._replace(controllers=self._engine.controllers)
+
+    def _tick_record(
+        self, number: str, snapshot: Snapshot, looked_at: Collection[str], known: ControlRecord | None
+    ) -> str:
+        recorded, recorded_in = self._recorded
         return tick_text(
             tick=number,
             term=self._opened.lease.term,
             policies=self._roster.policies.text,
             snapshot=snapshot,
             looked_at=looked_at,
+            control=recorded_in if recorded_in and known == recorded else known,
         )
 
     def _keep(self, commit: Commit, done: Committed) -> None:
@@ -171,7 +202,7 @@ class Committing:
         if done.is_recorded:
             self._decisions.clear()
             roster.forgotten -= set(commit.forgotten)
-        if self._taken_over and not roster.unsaved:
+        if self._taken_over and done.is_recorded and not roster.unsaved:
             self._opened.readings.acknowledge(tuple(self._taken_over.values()))
             self._taken_over = {}
 

@@ -6,7 +6,7 @@ Whoever follows decides nothing and writes nothing. Reads no clock but those tha
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 from celery.beat import ScheduleEntry
@@ -21,16 +21,17 @@ from packages.infra.beat.entries.names import name_of
 from packages.infra.beat.entries.polling import Polling
 from packages.infra.beat.entries.roster import Roster
 from packages.infra.beat.host import Host
+from packages.infra.beat.keeping_control import KeepingControl
 from packages.infra.beat.outage import Outage
 from packages.infra.beat.preparing import Preparing
-from packages.infra.beat.readings import Request
 from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.beat.state_store import StoreAwayError
+from packages.infra.beat.taking_over import TakingOver
 from packages.infra.beat.trouble import trouble_of
 from packages.infra.beat.unfinished import wait_again
 from packages.infra.beat.wiring import Opened
 from packages.infra.queue.outages import Errand
-from packages.infra.telemetry.beat_metrics import Facts
+from packages.infra.telemetry.beat_metrics import NO_CONTROL, Facts
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import SECOND_MS, to_instant
 from packages.scheduling.snapshot import Snapshot
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 
 # What takes longer to publish is more than is to be decided in one go.
 LONGEST_ROUND_S: Final = 0.5
+# With less time than this until something is due nobody is asked anything that can wait.
+ROOM_TO_ASK_S: Final = 0.1
 _WRITTEN_EVERY_S: Final = WRITTEN_EVERY.total_seconds()
 
 
@@ -52,7 +55,9 @@ class Loop:
         self._engine = Engine()
         self.roster = Roster(host.app, engine=self._engine, store=opened.store, is_polled=host.is_polled)
         self._polling = Polling(host, engine=self._engine, roster=self.roster)
-        self._committing = Committing(host, opened, self._engine, self.roster)
+        self._control = KeepingControl(host.app, self._engine, opened.store)
+        self._committing = Committing(host, opened, self._engine, self.roster, self._control)
+        self._taking_over = TakingOver(self._engine, self.roster, self._committing)
         self._preparing = Preparing(self._engine, self._prepare, monotonic_s=host.monotonic_s)
         self._outage = Outage(host.monotonic_s)
         self._batch = BatchSize(opened.publisher.first_batch)
@@ -94,6 +99,9 @@ class Loop:
             self._opened.readings.want(whole)
             self._engine.use_markets(self._opened.readings.read(now)[0].markets)
         self.roster.update(schedule, names, now, leads=self.leads)
+        if self._opened.readings.has_probes:
+            jobs = self._engine.names
+            self._opened.readings.want([self._engine.job(name) for name in map(name_of, names) if name in jobs])
         for name in names:
             self._opened.publisher.forget(name_of(name))
 
@@ -110,6 +118,7 @@ class Loop:
     def run(self, now: int) -> bool:
         """One wake-up. Whether there is more to do at once."""
         more = False
+        self._control.follow()
         if self._lease.keep() is Standing.LEADING and self._begins_term(now) and not self._outage.try_in_s:
             more = self._tick(now)
         self._host.metrics.stands(self._lease.standing, term=self._lease.term, trouble=self._trouble())
@@ -128,7 +137,12 @@ class Loop:
 
     def prepare(self, now: int) -> bool:
         """There is time: do some of what is to be done soon. Whether there is more of it."""
-        return self.leads and self._lease.is_trusted and not self._outage and self._preparing.run(now)
+        if not (self.leads and self._lease.is_trusted) or self._outage:
+            return False
+        readings = self._opened.readings
+        if readings.has_probes and self.wait_s(now / SECOND_MS) > ROOM_TO_ASK_S:
+            readings.look_ahead(now, self._engine.controllers.stepped_at)
+        return self._preparing.run(now)
 
     def next_wake(self) -> int | None:
         """The instant at which something is due; None if nobody knows of any."""
@@ -174,10 +188,13 @@ class Loop:
                 self.roster.go_on_from_store(
                     schedule, now, led_until=None if lived_at is None else lived_at - SECOND_MS
                 )
+                self._control.go_on_from_store(now)
                 self._committing.begin_term()
+                self._taking_over.begin_term()
             else:
                 # Nobody has led since, and what is known here is at least what the store has; it may have lost all.
                 self.roster.keep_anew(schedule, now)
+                self._committing.keep_anew()
             wait_again(self._opened.publisher.unfinished(term), self._engine, self.roster, now)
         except StoreAwayError as error:
             if self._not_begun != term:
@@ -196,8 +213,9 @@ class Loop:
         engine.use_markets(snapshot.markets)
         self._polling.run(now)
         if requests:
-            self._take_over(requests, now)
+            self._taking_over.run(requests, now)
         tick = engine.tick(snapshot, now, limit=self._batch.size)
+        self._control.seen(tick.snapshot)
         for failure in tick.failures:
             roster.quarantine.put_aside(failure.job, failure.error, failure.until)
         roster.quarantine.recovered(tick.states)
@@ -217,13 +235,6 @@ class Loop:
             self._batch.grow()
         # The states of a whole schedule are kept in parts, and what cannot be kept is no reason to hurry.
         return tick.more or 0 < len(roster.unsaved) < owed
-
-    def _take_over(self, requests: Sequence[Request], now: int) -> None:
-        for request in requests:
-            if request.job not in self._engine.names:
-                log.warning("request_for_no_job", extra={"job": request.job, "request": request.id})
-        self.roster.unsaved.update(self._engine.take(requests, now))
-        self._committing.taken_over(requests)
 
     def _is_over(self, snapshot: Snapshot, now: int) -> bool:
         """Try with nothing to publish whether the broker takes something again; what waits for it is due then."""
@@ -248,7 +259,9 @@ class Loop:
         self._told_at_s = monotonic_s
         board, quarantined = self._opened.status, self.roster.quarantine.listed
         days_left = {market: table.days_left(now) for market, table in self._engine.markets.items()}
-        self._host.metrics.tell(Facts(len(self._engine.names), len(quarantined), lease.clock_distance_ms, days_left))
+        jobs, leads = len(self._engine.names), lease.standing is Standing.LEADING
+        control = self._control.facts(now) if leads else NO_CONTROL
+        self._host.metrics.tell(Facts(jobs, len(quarantined), lease.clock_distance_ms, days_left, control))
         if board is None:
             return
         status = BeatStatus(
@@ -257,13 +270,15 @@ class Loop:
             term=lease.term,
             since=self._stands[1],
             last_tick=now,
-            jobs=len(self._engine.names),
+            jobs=jobs,
             clock_distance_ms=lease.clock_distance_ms,
             trouble=self._trouble(),
             quarantined={name: quarantined[name].error for name in sorted(quarantined)[:MOST_TOLD]},
             put_aside=len(quarantined),
             days_left=days_left,
             version=self.roster.policies.text,
+            control=self._control.modes if leads else {},
+            owed=control.owed,
         )
         self._telling.run(lambda: board.write(status))
 

@@ -49,7 +49,8 @@ class Commit(NamedTuple):
 
     `tick` is the number of the tick and `tick_record` its text for the ledger. `decisions` go to the ledger whatever
     becomes of the fires. `states` hold for when all fires are accepted: that of a job is kept with its fires, or by a
-    later commit, and not at all when one of them fails. `forgotten`: jobs that are no more.
+    later commit, and not at all when one of them fails. `forgotten`: jobs that are no more. `controllers`: the state of
+    the adaptive control as text, whatever becomes of the fires; "" leaves alone what is kept.
     """
 
     term: int
@@ -60,12 +61,14 @@ class Commit(NamedTuple):
     decisions: Sequence[Decision] = ()
     states: Mapping[str, JobState] = MappingProxyType({})
     forgotten: Collection[str] = ()
+    controllers: str = ""
 
 
 class Committed(NamedTuple):
     """What became of a commit: `settled` in the order of its fires, `kept` the jobs whose states were kept.
 
-    `is_recorded`: whether the decisions were. `error`: what stood in the way of the whole; None when nothing did.
+    `is_recorded`: whether the decisions were, the record of the tick, and the controllers. `error`: what stood in the
+    way of the whole; None when nothing did.
     """
 
     settled: Sequence[Settled]

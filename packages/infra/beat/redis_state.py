@@ -1,6 +1,7 @@
 """The states of the jobs in the broker's Redis: one hash for the states, one for the anchors, a field for each job.
 
-A value that cannot be read is moved to a hash of its own (`...:quarantine`), with a warning, and counts as none.
+Beside them stands the state of the adaptive control, one text. A value that cannot be read is moved to a key of its own
+(`...:quarantine`), with a warning, and counts as none.
 """
 
 import logging
@@ -10,10 +11,12 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from packages.infra.beat.foreign_keys import set_key_aside
+from packages.infra.beat.kept_controllers import KeptControllers
 from packages.infra.beat.redis_away import store_away
 from packages.infra.beat.state_store import ABSENT_FOR_MS
 from packages.infra.beat.stored_values import ForeignValueError, state_of, state_text
 from packages.infra.queue.broker_redis import BrokerRedis
+from packages.scheduling.control.controllers import Controllers
 from packages.scheduling.state import JobState
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,7 @@ class RedisStateStore:
         self._states = redis.key("beat:state")
         self._anchors = redis.key("beat:anchors")
         self._absent = redis.key("beat:absent")
+        self._controllers = KeptControllers(redis)
 
     def load(self, names: Collection[str]) -> dict[str, JobState]:
         """See `StateStore`."""
@@ -109,6 +113,20 @@ class RedisStateStore:
                 except ValueError as error:
                     self._set_aside(self._anchors, name, text, error)
             return known | self._proposed({name: at for name, at in proposed.items() if name not in known})
+
+    def load_controllers(self) -> Controllers | None:
+        """See `StateStore`."""
+        with store_away():
+            try:
+                return self._controllers.read()
+            except ForeignValueError as error:
+                self._controllers.set_aside(error)
+                return None
+
+    def save_controllers(self, text: str) -> None:
+        """See `StateStore`."""
+        with store_away():
+            self._controllers.write(text)
 
     def _proposed(self, missing: Mapping[str, int]) -> dict[str, int]:
         """The anchors of these jobs after they were proposed: another beat may have been first meanwhile."""

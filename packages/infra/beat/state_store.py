@@ -1,4 +1,4 @@
-"""Where the states of the jobs are kept between two beats, and in the process itself when there is no such place.
+"""Where the states of the jobs and of the adaptive control are kept between two beats; in the process if nowhere else.
 
 Never decides what a state means. `packages.infra.beat.redis_state` keeps them in the broker's Redis.
 """
@@ -6,6 +6,8 @@ Never decides what a state means. `packages.infra.beat.redis_state` keeps them i
 from collections.abc import Collection, Container, Mapping
 from typing import Final, Protocol
 
+from packages.infra.beat.stored_controllers import controllers_of
+from packages.scheduling.control.controllers import Controllers
 from packages.scheduling.instants import HOUR_MS
 from packages.scheduling.state import JobState
 
@@ -17,7 +19,7 @@ class StoreAwayError(Exception):
 
 
 class StateStore(Protocol):
-    """The state and the anchor of each job by its name. Every method may raise `StoreAwayError`."""
+    """The state and the anchor of each job by its name, and the control's. Each method may raise `StoreAwayError`."""
 
     def load(self, names: Collection[str]) -> dict[str, JobState]:
         """The states of those of `names` that have one."""
@@ -42,6 +44,14 @@ class StateStore(Protocol):
         """The anchors of these jobs: the instant that was the first to be proposed for each, by whomever."""
         ...
 
+    def load_controllers(self) -> Controllers | None:
+        """The state of the adaptive control; None if none is kept, or none that can be read."""
+        ...
+
+    def save_controllers(self, text: str) -> None:
+        """Keep this one, as `controllers_text` wrote it, whatever was there."""
+        ...
+
 
 class MemoryStateStore:
     """Kept in the process: one replica only, and nothing is known after a restart."""
@@ -49,6 +59,7 @@ class MemoryStateStore:
     def __init__(self) -> None:
         self._states: dict[str, JobState] = {}
         self._anchors: dict[str, int] = {}
+        self._controllers: Controllers | None = None
 
     def load(self, names: Collection[str]) -> dict[str, JobState]:
         """See `StateStore`."""
@@ -71,3 +82,11 @@ class MemoryStateStore:
     def anchors(self, proposed: Mapping[str, int]) -> dict[str, int]:
         """See `StateStore`."""
         return {name: self._anchors.setdefault(name, anchor) for name, anchor in proposed.items()}
+
+    def load_controllers(self) -> Controllers | None:
+        """See `StateStore`."""
+        return self._controllers
+
+    def save_controllers(self, text: str) -> None:
+        """See `StateStore`."""
+        self._controllers = controllers_of(text)

@@ -42,7 +42,9 @@ def state_text(state: JobState) -> str:
         text += f',"trigger":{encode_basestring_ascii(trigger)}'
     if clock:
         text += f',"clock":{clock}'
-    return f'{text},"fired":{fired}}}' if fired else f"{text}}}"
+    if fired:
+        text += f',"fired":{fired}'
+    return f"{text}}}" if state.credit is None else f'{text},"credit":{state.credit}}}'
 
 
 def state_of(text: str | bytes) -> JobState:
@@ -58,6 +60,8 @@ def state_of(text: str | bytes) -> JobState:
         raw["taken"] = tuple(raw.get("taken", ()))
         if not all(isinstance(raw.get(name, kind()), kind) for name, kind in _PLAIN_FIELDS):
             raise ForeignValueError("a field is of another type")
+        if not isinstance(raw.get("credit"), int | None):
+            raise ForeignValueError("a credit is no number")
         state = JobState(**raw)
         if not all(map(_has_its_types, (*state.open, *state.backfills))):
             raise ForeignValueError("a field of a fire or a backfill is of another type")

@@ -15,6 +15,7 @@ from packages.infra.beat.celery_host import ANSWERS_WITHIN_S, CeleryHost
 from packages.infra.beat.lease import PERIOD, SHORTEST_PERIOD, Lease, replica_name
 from packages.infra.beat.lease_store import LeaseStore, MemoryLease
 from packages.infra.beat.messages.maker import Messages
+from packages.infra.beat.probing import probing_of
 from packages.infra.beat.publisher import Publisher
 from packages.infra.beat.publishers.commit_script import COMMIT
 from packages.infra.beat.publishers.redis_publisher import RedisPublisher
@@ -67,7 +68,7 @@ def open_for(host: CeleryHost) -> Opened:
         kombu.exceptions.OperationalError: the broker, or where the state is kept, cannot be reached.
     """
     redis = open_state_redis(host.app)
-    readings = BrokerReadings(redis, host.app.conf.get(CALENDARS_SETTING))
+    readings = BrokerReadings(redis, host.app.conf.get(CALENDARS_SETTING), probing_of(host.app, redis))
     if redis is None:
         log.warning("state_is_in_process_only", extra={"reason": "the broker is not Redis; one replica only"})
         return opened_with(host, store=MemoryStateStore(), ledger=MemoryLedger(), readings=readings)

@@ -4,13 +4,15 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from packages.infra.control.control import Request
 from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT
+from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode
-from packages.scheduling.requests import BackfillRequest, TriggerRequest
-from packages.scheduling.snapshot import Pause, PauseScope
+from packages.scheduling.requests import BackfillRequest, Request, ResetRequest, TriggerRequest
+from packages.scheduling.snapshot import Exemption, Pause, PauseScope, Pin
 
 VERSION = 1
+# Rates are in millionths.
+_WHOLE_RATE = 1_000_000
 
 E = TypeVar("E")
 
@@ -31,24 +33,73 @@ def decode_pause(text: bytes) -> Pause:
         RecordError: it is none.
     """
     values = _decode(text)
-    until = values.get("until")
     return Pause(
         scope=_member(values, "scope", PauseScope),
         target=_text(values, "target"),
         since=_instant(values, "since"),
-        until=None if until is None else _instant(values, "until"),
+        until=_end(values),
+        note=_text(values, "note"),
+    )
+
+
+def encode_pin(pin: Pin) -> str:
+    """A pin as text."""
+    criticality = None if pin.criticality is None else pin.criticality.value
+    return _encode(
+        queue=pin.queue, criticality=criticality, rate=pin.rate, since=pin.since, until=pin.until, note=pin.note
+    )
+
+
+def decode_pin(text: bytes) -> Pin:
+    """The pin of a text.
+
+    Raises:
+        RecordError: it is none.
+    """
+    values = _decode(text)
+    if not 0 <= (rate := _whole(values, "rate")) <= _WHOLE_RATE:
+        raise RecordError(f"`rate` is not between 0 and {_WHOLE_RATE}")
+    return Pin(
+        queue=_text(values, "queue"),
+        criticality=None if values.get("criticality") is None else _member(values, "criticality", Criticality),
+        rate=rate,
+        since=_instant(values, "since"),
+        until=_end(values),
+        note=_text(values, "note"),
+    )
+
+
+def encode_exemption(exemption: Exemption) -> str:
+    """An exemption as text."""
+    return _encode(**exemption._asdict())
+
+
+def decode_exemption(text: bytes) -> Exemption:
+    """The exemption of a text.
+
+    Raises:
+        RecordError: it is none.
+    """
+    values = _decode(text)
+    return Exemption(
+        job=_text(values, "job"),
+        since=_instant(values, "since"),
+        until=_end(values),
         note=_text(values, "note"),
     )
 
 
 def encode_request(request: Request) -> str:
     """A request as text."""
-    common = {"id": request.id, "job": request.job, "requested_at": request.requested_at}
+    common = {"id": request.id, "requested_at": request.requested_at}
     match request:
         case TriggerRequest():
-            return _encode(kind="trigger", **common, forced=request.forced)
+            return _encode(kind="trigger", **common, job=request.job, forced=request.forced)
         case BackfillRequest():
-            return _encode(kind="backfill", **common, start=request.start, end=request.end, every_ms=request.every_ms)
+            span = {"start": request.start, "end": request.end, "every_ms": request.every_ms}
+            return _encode(kind="backfill", **common, job=request.job, **span)
+        case ResetRequest():
+            return _encode(kind="reset", **common, queue=request.queue)
 
 
 def decode_request(text: bytes) -> Request:
@@ -58,18 +109,23 @@ def decode_request(text: bytes) -> Request:
         RecordError: it is none.
     """
     values = _decode(text)
-    id_, job, requested_at = _text(values, "id"), _text(values, "job"), _instant(values, "requested_at")
+    id_, requested_at = _text(values, "id"), _instant(values, "requested_at")
     match values.get("kind"):
         case "trigger":
-            return TriggerRequest(id=id_, job=job, requested_at=requested_at, forced=values.get("forced") is True)
+            job, forced = _text(values, "job"), values.get("forced") is True
+            return TriggerRequest(id=id_, job=job, requested_at=requested_at, forced=forced)
         case "backfill":
+            job = _text(values, "job")
             every_ms = _whole(values, "every_ms")
             start, end = _instant(values, "start"), _instant(values, "end")
             if every_ms <= 0 or start > end:
                 raise RecordError("the range or the pace is empty")
             return BackfillRequest(id=id_, job=job, start=start, end=end, every_ms=every_ms, requested_at=requested_at)
+        case "reset":
+            queue = None if values.get("queue") is None else _text(values, "queue")
+            return ResetRequest(id=id_, requested_at=requested_at, queue=queue)
         case _:
-            raise RecordError("`kind` is neither trigger nor backfill")
+            raise RecordError("`kind` is not trigger, backfill or reset")
 
 
 def encode_gate_mode(mode: GateMode) -> str:
@@ -119,6 +175,10 @@ def _instant(values: Mapping[str, Any], name: str) -> int:
     if not FIRST_INSTANT <= (value := _whole(values, name)) <= LAST_INSTANT:
         raise RecordError(f"`{name}` is not between 1970 and 2200")
     return value
+
+
+def _end(values: Mapping[str, Any]) -> int | None:
+    return None if values.get("until") is None else _instant(values, "until")
 
 
 def _member(values: Mapping[str, Any], name: str, kind: Callable[[str], E]) -> E:

@@ -7,7 +7,7 @@ it in Redis.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
@@ -21,7 +21,6 @@ LENGTH_SETTING: Final = "beat_ledger_length"
 LENGTH: Final = 100_000
 # In the process they take memory away from it.
 _LENGTH_IN_MEMORY: Final = 10_000
-_PER_PAGE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +30,6 @@ class Entry:
     id: str
     tick: str
     content: TickRecord | Decision
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedTick:
-    """A tick with its decisions in their order. `record` is None where it was trimmed, or is another version's."""
-
-    number: str
-    record: TickRecord | None
-    decisions: tuple[Decision, ...]
 
 
 class Ledger(Protocol):
@@ -96,23 +86,3 @@ class MemoryLedger:
     def _add(self, tick: str, content: TickRecord | Decision) -> None:
         self._count += 1
         self._entries.append(Entry(str(self._count), tick, content))
-
-
-def recorded_ticks(ledger: Ledger, after: str = "") -> Iterator[RecordedTick]:
-    """What a replay takes in: all ticks whose first entry stands behind the one with the id `after`, in their order."""
-    tick: str | None = None
-    record: TickRecord | None = None
-    decisions: list[Decision] = []
-    while entries := ledger.entries(after, _PER_PAGE):
-        after = entries[-1].id
-        for entry in entries:
-            if entry.tick != tick:
-                if tick is not None:
-                    yield RecordedTick(tick, record, tuple(decisions))
-                tick, record, decisions = entry.tick, None, []
-            if isinstance(entry.content, Decision):
-                decisions.append(entry.content)
-            else:
-                record = entry.content
-    if tick is not None:
-        yield RecordedTick(tick, record, tuple(decisions))

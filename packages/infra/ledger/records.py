@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from packages.infra.beat.stored_values import VERSION, ForeignValueError, json_text, raw_of, value_text
+from packages.infra.ledger.control_record import NOTHING_KNOWN, ControlRecord, control_of_plain, control_plain
 from packages.infra.ledger.tick_record import TickRecord
 from packages.scheduling.decision import Decision, Opinion, Reason, Verdict
 from packages.scheduling.instants import NEVER_ENDS
@@ -69,12 +70,13 @@ def tick_text(  # noqa: PLR0913  # one for each part of the record
     policies: str,
     snapshot: Snapshot,
     looked_at: Container[str],
-    controllers: Mapping[str, Any] = _NOTHING,
+    control: ControlRecord | str | None = None,
 ) -> str:
     """The record of a tick as text; see `TickRecord`.
 
-    `looked_at`: the jobs that the tick looked at; the runs of others are left out. `controllers` has what JSON knows.
-    A reading is written with its age in ms; one that is absent is not written at all.
+    `looked_at`: the jobs that the tick looked at; the runs of others are left out. `control`: what the adaptive control
+    knew; or the number of the tick whose record has just that; None: nothing. A reading is written with its age in ms;
+    one that is absent is not written at all.
     """
     at = snapshot.taken_at
     raw: dict[str, Any] = {"v": VERSION, "tick": tick, "term": term, "at": at, "policies": policies}
@@ -98,8 +100,8 @@ def tick_text(  # noqa: PLR0913  # one for each part of the record
         raw["gate_modes"] = dict(snapshot.gate_modes)
     if snapshot.markets:
         raw["calendars"] = {market: table.digest for market, table in snapshot.markets.items()}
-    if controllers:
-        raw["controllers"] = dict(controllers)
+    if control is not None:
+        raw["control"] = control if isinstance(control, str) else control_plain(control, at)
     return json_text(raw)
 
 
@@ -118,7 +120,7 @@ def tick_of(text: str | bytes) -> TickRecord:
             policies=_of_type(str, raw["policies"]),
             snapshot=_snapshot(raw, at),
             calendars={market: _of_type(str, digest) for market, digest in raw.get("calendars", {}).items()},
-            controllers=_of_type(dict, raw.get("controllers", {})),
+            control_in=_control_in(raw),
         )
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise ForeignValueError(f"no record of a tick of version {VERSION}: {error}") from error
@@ -126,7 +128,9 @@ def tick_of(text: str | bytes) -> TickRecord:
 
 def _snapshot(raw: dict[str, Any], at: int) -> Snapshot:
     pauses, active, running = raw.get("pauses"), raw.get("active_markets"), raw.get("running")
-    return Snapshot(
+    control = raw.get("control")
+    known = control_of_plain(control, at) if isinstance(control, dict) else NOTHING_KNOWN
+    snapshot = Snapshot(
         taken_at=at,
         pauses=None if pauses is None else _reading(at, pauses[0], tuple(_pause(*each) for each in pauses[1])),
         active_markets=None if active is None else _reading(at, active[0], frozenset(active[1])),
@@ -135,6 +139,15 @@ def _snapshot(raw: dict[str, Any], at: int) -> Snapshot:
         else _reading(at, running[0], {job: tuple(Run(*run) for run in runs) for job, runs in running[1].items()}),
         gate_modes={gate: GateMode(mode) for gate, mode in raw.get("gate_modes", {}).items()},
     )
+    return known.put_into(snapshot)
+
+
+def _control_in(raw: dict[str, Any]) -> str | None:
+    """The number of the tick whose record has what the control knew; None if it knew nothing."""
+    control = raw.get("control")
+    if control is None:
+        return None
+    return _of_type(str, raw["tick"] if isinstance(control, dict) else control)
 
 
 def _reading(at: int, age_ms: int, value: T) -> Reading[T]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from packages.scheduling.snapshot import Snapshot
 
@@ -13,7 +12,9 @@ class TickRecord:
 
     `policies`: a digest of the policies of all jobs that were in force. `snapshot`: what was known, without the
     calendars, and with the runs of those jobs only that were looked at. `calendars`: the digest of each market's; with
-    the tables of these digests in it the snapshot is whole again. `controllers`: their state, free JSON.
+    the tables of these digests in it the snapshot is whole again. `control_in`: the number of the tick
+    whose record has what the adaptive control knew; None if it knew nothing. Where it is another one's, the snapshot is
+    without that.
     """
 
     tick: str
@@ -21,7 +22,7 @@ class TickRecord:
     policies: str
     snapshot: Snapshot
     calendars: Mapping[str, str] = field(default_factory=dict)
-    controllers: Mapping[str, Any] = field(default_factory=dict)
+    control_in: str | None = None
 
     @property
     def at(self) -> int:

@@ -12,6 +12,7 @@ from celery import Celery
 from celery.backends.base import DisabledBackend
 
 from packages.catalogue.checks import check_catalogue
+from packages.catalogue.jobs import enabled_jobs
 from packages.catalogue.queues import Profile, queues_of
 from packages.infra.connections import resolve_connections
 from packages.infra.queue.beat_calendars import BeatCalendars
@@ -32,7 +33,7 @@ def _build_beat_schedule(enabled: bool = True) -> dict[str, dict[str, Any]]:  # 
     """
     if not enabled:
         return {}
-    return beat_entries(get_beat_settings())
+    return beat_entries(enabled_jobs(get_beat_settings()))
 
 
 def _make_app() -> Celery:
@@ -54,8 +55,10 @@ def _make_app() -> Celery:
     app.conf.beat_schedule = _build_beat_schedule(enabled=publishes)
     beat = BeatInputs(source, BeatCalendars(get_beat_settings())) if publishes else None
     if beat is not None:
-        app.conf.beat_schedule_source = beat.source
+        source.begin(get_beat_settings(), [entry["schedule"].job for entry in app.conf.beat_schedule.values()])
+        app.conf.beat_schedule_source = source
         app.conf.beat_calendars = beat.calendars
+        app.conf.beat_control = source.control
     if served := queues_of(profile):
         # A worker without `-Q` consumes these; publishing knows every queue.
         app.amqp.queues.select(list(served))

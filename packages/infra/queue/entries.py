@@ -1,21 +1,16 @@
 """The jobs of the catalogue as ordinary Celery beat entries."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from packages.catalogue.jobs import enabled_jobs
 from packages.infra.beat.entries.job_schedule import JobSchedule
 from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.model import Job
-from packages.shared_settings.beat import BeatSettings
 
 
-def beat_entries(settings: BeatSettings) -> dict[str, dict[str, Any]]:
-    """The entries of the jobs that the settings turn on, by job name.
-
-    Raises:
-        SettingsError: overrides of policies contradict each other or their job.
-    """
-    return {job.name: beat_entry(job) for job in enabled_jobs(settings)}
+def beat_entries(jobs: Iterable[Job]) -> dict[str, dict[str, Any]]:
+    """The entries of these jobs, by job name."""
+    return {job.name: beat_entry(job) for job in jobs}
 
 
 def beat_entry(job: Job) -> dict[str, Any]:

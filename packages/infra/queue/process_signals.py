@@ -19,7 +19,7 @@ from packages.shared_settings.common import CommonSettings
 
 
 class BeatInputs(NamedTuple):
-    """What beat reads beside the messages: its entries, and the calendars of its jobs."""
+    """What beat reads beside the messages: its entries and thresholds, and the calendars of its jobs."""
 
     source: EnvFilesSource
     calendars: BeatCalendars
@@ -47,7 +47,13 @@ def connect_process_signals(
             raise SystemExit(2) from None
 
     if beat is not None:
-        signals.beat_init.connect(lambda **_: reload_on_hangup(beat.source), weak=False)
+        source = beat.source
+
+        def begin(**_: object) -> None:
+            reload_on_hangup(source)
+            source.control.warn()
+
+        signals.beat_init.connect(begin, weak=False)
     # A connected `setup_logging` keeps Celery from configuring the root logger itself.
     signals.setup_logging.connect(set_up_logs, weak=False)
     if profile is Profile.BEAT:

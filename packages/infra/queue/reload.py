@@ -1,7 +1,7 @@
-"""Beat's entries made again from the env files, when one of them changed or a SIGHUP came.
+"""Beat's entries and the thresholds of its control, made again when an env file changed or a SIGHUP came.
 
-Decides when to read, and reads; whoever asks keeps the old entries when the new ones are refused. The process
-environment of a running process does not change, and stays the top layer.
+Decides when to read, and reads; when anything is refused, whoever asks keeps the old entries, and the control its old
+thresholds. The process environment of a running process does not change, and stays the top layer.
 
 A change counts when two looks in a row, a second apart, see the same: an editor that empties a file before it writes is
 not taken at its word. Whatever came of a read, the next one waits for the next change.
@@ -11,11 +11,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from packages.catalogue.jobs import enabled_jobs
+from packages.infra.queue.beat_control import BeatControl, objectives_file, policy_in_use
 from packages.infra.queue.entries import beat_entries
+from packages.scheduling.control.policy import ControlPolicy
+from packages.scheduling.model import Job
 from packages.shared_settings.beat import BeatSettings
 from packages.shared_settings.layers import PATH_VARIABLES, layer_files
 from packages.shared_settings.loading import load
@@ -27,10 +31,10 @@ Stamp = tuple[tuple[int, ...] | None, ...]
 
 
 class EnvFilesSource:
-    """The beat entries that the env files and the process environment ask for, and whether they may be new.
+    """What the env files and the process environment ask for, and whether it may be new; the file of objectives, too.
 
-    Made before the settings are read for the first time, so that no change falls between. `monotonic` is a clock in
-    seconds.
+    Made before the settings are read for the first time, so that no change falls between. `control` follows what is
+    read. `monotonic` is a clock in seconds.
 
     Raises:
         SettingsError: MINSY_ENV is no name.
@@ -41,10 +45,19 @@ class EnvFilesSource:
         here = {name: str(Path(environ[name]).absolute()) for name in PATH_VARIABLES if environ.get(name)}
         self._environ = {**environ, **here}
         self._monotonic = monotonic
-        self._files = layer_files(BeatSettings.service, self._environ)
+        self.control = BeatControl()
+        self._layers = self._files = layer_files(BeatSettings.service, self._environ)
         self._read_at_stamp = self._seen = _stamp(self._files)
         self._looked_at = monotonic()
         self._asked_for = False
+
+    def begin(self, settings: BeatSettings, jobs: Collection[Job]) -> None:
+        """Have the control go by the settings that were read for the start; `jobs` are those that they turn on.
+
+        Raises:
+            SettingsError: its thresholds contradict each other, or the file of objectives cannot be used.
+        """
+        self.control.use(self._policy(settings), settings, jobs)
 
     def ask(self) -> None:
         """Let the next `changed` say yes. Does nothing else, so that a signal handler may call it."""
@@ -69,7 +82,19 @@ class EnvFilesSource:
         """
         self._asked_for = False
         self._read_at_stamp = self._seen = _stamp(self._files)
-        return beat_entries(load(BeatSettings, self._environ))
+        settings = load(BeatSettings, self._environ)
+        policy, jobs = self._policy(settings), enabled_jobs(settings)
+        self.control.use(policy, settings, jobs)
+        self.control.warn()
+        return beat_entries(jobs)
+
+    def _policy(self, settings: BeatSettings) -> ControlPolicy | None:
+        file = objectives_file(settings)
+        self._files = self._layers if file is None else (*self._layers, file)
+        # Before it is read, as the others.
+        own = self._read_at_stamp[: len(self._layers)]
+        self._read_at_stamp = self._seen = own if file is None else (*own, _stamp_of(file))
+        return policy_in_use(settings)
 
 
 def reload_on_hangup(source: EnvFilesSource) -> None:

@@ -31,6 +31,7 @@ class BeatCollector(Collector):
         yield from self._commits()
         yield from self._replica()
         yield from self._facts()
+        yield from self._control()
 
     def _fires(self) -> Iterator[Metric]:
         metrics = self._metrics
@@ -95,6 +96,28 @@ class BeatCollector(Collector):
         for market, left in facts.days_left.items():
             days.add_metric([market], left)
         yield days
+
+    def _control(self) -> Iterator[Metric]:
+        control = self._metrics.facts.control
+        kind = ["queue", "criticality"]
+        rates = GaugeMetricFamily("minsy_beat_rate", "The share of the fires that is let through.", labels=kind)
+        for (queue, criticality), rate in control.rates.items():
+            rates.add_metric([queue, criticality.value], rate)
+        yield rates
+        owed = GaugeMetricFamily("minsy_beat_owed_fires", "Jobs that owe a fire: a throttle holds it.", labels=kind)
+        for (queue, criticality), count in control.owed.items():
+            owed.add_metric([queue, criticality.value], count)
+        yield owed
+        waits = GaugeMetricFamily("minsy_beat_queue_wait_seconds", "How long a message waits.", labels=["queue"])
+        for queue, wait_s in control.waits_s.items():
+            waits.add_metric([queue], wait_s)
+        yield waits
+        levels = GaugeMetricFamily(
+            "minsy_beat_slo_level", "How badly an objective burns, from 0 to 3.", labels=["objective"]
+        )
+        for objective, level in control.levels.items():
+            levels.add_metric([objective], level)
+        yield levels
 
 
 def beat_registry(metrics: BeatMetrics, monotonic_s: Callable[[], float]) -> CollectorRegistry:

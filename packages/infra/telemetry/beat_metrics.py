@@ -28,6 +28,22 @@ OTHER_QUEUE: Final = "other"
 FireLabels = tuple[Verdict, Reason, str, Criticality]
 
 
+class ControlFacts(NamedTuple):
+    """Of the adaptive control, while this replica leads and there is one; all bounded in number.
+
+    `rates`: the share of the fires that is let through, by queue and criticality. `waits_s`: by queue, where known.
+    `levels`: by objective. `owed`: jobs that owe a fire.
+    """
+
+    rates: Mapping[tuple[str, Criticality], float] = MappingProxyType({})
+    waits_s: Mapping[str, float] = MappingProxyType({})
+    levels: Mapping[str, int] = MappingProxyType({})
+    owed: Mapping[tuple[str, Criticality], int] = MappingProxyType({})
+
+
+NO_CONTROL: Final = ControlFacts()
+
+
 class Facts(NamedTuple):
     """What changes slowly. `clock_distance_ms`: our clock ahead of the broker's, None where nobody knows.
 
@@ -38,6 +54,7 @@ class Facts(NamedTuple):
     quarantined: int = 0
     clock_distance_ms: int | None = None
     days_left: Mapping[str, int] = MappingProxyType({})
+    control: ControlFacts = NO_CONTROL
 
 
 class BeatMetrics:

@@ -22,13 +22,14 @@ class WaitBasis(StrEnum):
 class QueueControl(NamedTuple):
     """One queue. `rates`: what share of the fires of a criticality is let through, in millionths; a missing one is all.
 
-    `wait_ms` None: not known, or, when `basis` is `stuck`, without end. `above_since`: since when the wait has never
-    been below the target. `since`: since when it is throttled. `unserved`: nobody consumes it. `beside`: the queues
-    that share its workers.
+    `wait_ms` None: not known, or, when `basis` is `stuck`, without end. `messages`: how many wait. `above_since`: since
+    when the wait has never been below the target. `since`: since when it is throttled. `unserved`: nobody consumes it.
+    `beside`: the queues that share its workers.
     """
 
     wait_ms: int | None = None
     basis: WaitBasis | None = None
+    messages: int | None = None
     above_since: int | None = None
     rates: Mapping[Criticality, int] = _NOTHING
     since: int | None = None

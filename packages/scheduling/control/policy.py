@@ -30,9 +30,10 @@ class BacklogPolicy:
     """When a queue counts as overloaded, and how its rates answer.
 
     `target_ms`: the wait that may stand in a queue, unless `targets_ms` has one for it. `standing_ms`: for how long the
-    wait must never have been below it (CoDel's INTERVAL). `decrease`: an overloaded rate is cut by this share,
-    `steepest` times that at most where the wait is that many targets; `increase`: what is added to a rate while its
-    queue is not. `least_rates`: how far each criticality may be throttled; critical_plus never is.
+    wait must never have been below it (CoDel's INTERVAL), `again_ms` once the queue is throttled. `decrease`: an
+    overloaded rate is cut by this share, `steepest` times that at most where the wait is that many targets, but not
+    while the queue will have drained in `drained_in` control intervals; `increase`: what is added to a rate while its
+    queue is not overloaded. `least_rates`: how far each criticality may be throttled; critical_plus never is.
 
     Sources: Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 10(5), 2012; Chiu and Jain, Computer Networks
     and ISDN Systems 17(1), 1989.
@@ -42,10 +43,12 @@ class BacklogPolicy:
     target_ms: int = 5 * SECOND_MS
     targets_ms: Mapping[str, int] = field(default_factory=dict)
     standing_ms: int = MINUTE_MS
+    again_ms: int = 10 * SECOND_MS
+    drained_in: int = 12
     decrease: int = 100_000
     steepest: int = 3
     increase: int = 20_000
-    least_rates: Mapping[Criticality, int] = LEAST_RATES
+    least_rates: Mapping[Criticality, int] = field(default_factory=lambda: LEAST_RATES)
 
     def __post_init__(self) -> None:
         for queue, target_ms in {"every queue": self.target_ms, **self.targets_ms}.items():
@@ -53,6 +56,8 @@ class BacklogPolicy:
                 raise PolicyError(
                     f"the target of {queue}, {target_ms} ms, is not between 0 and the interval, {self.standing_ms} ms"
                 )
+        if not 0 < self.again_ms <= self.standing_ms or self.drained_in <= 0:
+            raise PolicyError("once it is throttled a queue is judged within the interval, and drains in at least one")
         if not (0 < self.decrease < ONE and 0 < self.increase <= ONE):
             raise PolicyError("a rate is decreased and increased by a share between 0 and 1")
         if not 1 <= self.steepest <= ONE // self.decrease:
@@ -109,6 +114,11 @@ class ControlPolicy:
     backlog: BacklogPolicy = field(default_factory=BacklogPolicy)
     slo: SloPolicy = field(default_factory=SloPolicy)
     target: TargetPolicy = field(default_factory=TargetPolicy)
+
+    @property
+    def gate_modes(self) -> Mapping[str, GateMode]:
+        """What the gates' objections do, by gate."""
+        return {"backlog": self.backlog.mode, "slo": self.slo.mode, "failing_target": self.target.mode}
 
     def __post_init__(self) -> None:
         if not 0 < self.interval_ms <= self.backlog.standing_ms:

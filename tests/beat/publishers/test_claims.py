@@ -16,11 +16,13 @@ from packages.infra.beat.publishers.redis_claims import CLAIM, SETTLE, RedisClai
 from packages.infra.beat.redis_lease import KEEP, RedisLease
 from packages.infra.beat.redis_state import RedisStateStore
 from packages.infra.beat.state_store import MemoryStateStore, StateStore, StoreAwayError
+from packages.infra.beat.stored_controllers import controllers_text
 from packages.infra.ledger.ledger import Ledger, MemoryLedger
 from packages.infra.ledger.redis_ledger import RedisLedger
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.infra.queue.script_wire import ScriptWire
 from packages.scheduling.claims import Shelf
+from packages.scheduling.control.controllers import Controllers
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.instants import HOUR_MS
 from packages.scheduling.state import JobState
@@ -119,8 +121,11 @@ def test_all_is_kept_in_one_step(kept: InMemory | OnRedis) -> None:
     kept.states.save({"gone": JobState(watermark=1)})
     others = [a_decision(n, Verdict.SKIP) for n in (7, 8)]
 
-    kept.claims.settle(1, settled(1, decisions=others, states={"a": JobState(watermark=4)}, forgotten=["gone"]))
+    controllers = Controllers(stepped_at=9)
+    also = {"controllers": controllers_text(controllers), "forgotten": ["gone"]}
+    kept.claims.settle(1, settled(1, decisions=others, states={"a": JobState(watermark=4)}, **also))
 
+    assert kept.states.load_controllers() == controllers
     assert kept.states.load(["a", "gone"]) == {"a": JobState(watermark=4)}
     assert kept.ledger.read(None, 10)[::-1] == [a_decision(1), *others]
 
@@ -233,18 +238,19 @@ KEYS = (
     "ledger",
     "beat:anchors",
     "beat:counters",
+    "beat:controllers",
 )
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_of_another_kind_is_put_aside(on_redis: OnRedis, caplog: pytest.LogCaptureFixture, key: str) -> None:
-    on_redis.client.set(f"app:{key}", "foreign")
+    on_redis.client.rpush(f"app:{key}", "foreign")
 
     assert found(on_redis.claims, 1, 2) == [NEW, NEW]
     on_redis.claims.settle(1, settled(1, released=[a_claim(2)], states={"a": JobState(watermark=1)}, forgotten=["b"]))
 
     assert found(on_redis.claims, 1, 2) == [DONE, NEW]
-    assert on_redis.client.get(f"app:{key}:foreign") == b"foreign"
+    assert on_redis.client.lrange(f"app:{key}:foreign", 0, -1) == [b"foreign"]
     assert "stored_value_quarantined" in [record.getMessage() for record in caplog.records]
 
 

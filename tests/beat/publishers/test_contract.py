@@ -9,7 +9,9 @@ from celery.schedules import schedule
 
 from packages.infra.beat.messages.fire_ids import task_id_of
 from packages.infra.beat.publisher import Commit, Committed, Fate, FireOut, Settled
+from packages.infra.beat.stored_controllers import controllers_text
 from packages.infra.telemetry.instants import rfc3339
+from packages.scheduling.control.controllers import Controllers
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.instants import HOUR_MS, MINUTE_MS, to_datetime
 from packages.scheduling.model import Criticality, Job
@@ -138,12 +140,18 @@ def test_under_an_old_term_nothing_is_done(world: World) -> None:
     new.publisher.commit(a_commit(new))
 
     done = old.publisher.commit(
-        a_commit(old, fire_out(world, old), decisions=[a_decision(BAD, verdict=Verdict.SKIP)], forgotten=[BAD])
+        a_commit(
+            old,
+            fire_out(world, old),
+            decisions=[a_decision(BAD, verdict=Verdict.SKIP)],
+            forgotten=[BAD],
+            controllers=controllers_text(Controllers(stepped_at=NOON)),
+        )
     )
 
     assert fates(done.settled) == [Fate.REFUSED]
     assert (list(done.kept), done.is_recorded, done.error) == ([], False, None)
-    assert (world.messages(), world.states(GOOD), world.decisions()) == ([], {}, [])
+    assert (world.messages(), world.states(GOOD), world.decisions(), world.controllers()) == ([], {}, [], None)
     # And the new one may publish it.
     assert fates(new.publisher.commit(a_commit(new, fire_out(world, new))).settled) == [Fate.ACCEPTED]
     assert len(world.messages()) == 1
@@ -207,6 +215,21 @@ def test_states_without_a_fire_are_kept_and_jobs_that_are_no_more_forgotten(worl
     replica.publisher.commit(a_commit(replica, states={}, forgotten=["gone", "never"]))
 
     assert world.states(*states, "gone") == states
+
+
+def test_the_controllers_are_kept_with_whatever_goes_along(world: World) -> None:
+    replica = world.replica()
+    first, second = (Controllers(stepped_at=NOON + n) for n in (1, 2))
+    replica.publisher.commit(a_commit(replica, fire_out(world, replica)))
+    assert world.controllers() is None
+    done = replica.publisher.commit(a_commit(replica, controllers=controllers_text(first)))
+    assert (done.is_recorded, done.error, world.controllers()) == (True, None, first)
+    replica.host.broken = {BAD}
+    fires = [fire_out(world, replica, name, NOON + n) for name in (BAD, GOOD) for n in range(250)]
+    replica.publisher.commit(a_commit(replica, *fires, controllers=controllers_text(second)))
+    assert world.controllers() == second
+    replica.publisher.commit(a_commit(replica, fire_out(world, replica, nominal=NOON + HOUR_MS)))
+    assert world.controllers() == second
 
 
 def test_more_fires_than_go_into_one_call(world: World) -> None:

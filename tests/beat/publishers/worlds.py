@@ -34,6 +34,7 @@ from packages.infra.ledger.ledger import Ledger, MemoryLedger
 from packages.infra.ledger.redis_ledger import RedisLedger
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
 from packages.infra.queue.script_wire import ScriptWire
+from packages.scheduling.control.controllers import Controllers
 from packages.scheduling.decision import Decision
 from packages.scheduling.instants import to_instant
 from packages.scheduling.state import JobState
@@ -116,6 +117,10 @@ class World(Protocol):
         """What is in the ledger, the oldest first."""
         ...
 
+    def controllers(self) -> Controllers | None:
+        """What is kept of the adaptive control."""
+        ...
+
 
 class _Base:
     """What all worlds have in common."""
@@ -152,6 +157,9 @@ class _Base:
 
     def decisions(self) -> Sequence[Decision]:
         return self._ledger.read(None, LEDGER_LENGTH)[::-1]
+
+    def controllers(self) -> Controllers | None:
+        return self._store.load_controllers()
 
     def _replica(self, publisher: Publisher, host: Host, term: int) -> Replica:
         replica = Replica(publisher, host, term)

@@ -64,6 +64,7 @@ class Settlement:
     decisions: Sequence[Decision] = ()
     states: Mapping[str, JobState] = field(default_factory=dict)
     forgotten: Collection[str] = ()
+    controllers: str = ""
 
 
 class ClaimStore(Protocol):
@@ -129,6 +130,8 @@ class MemoryClaims:
         # What bears a repetition comes first, for each may raise: then it is all settled once more.
         self._store.save(settlement.states)
         self._store.forget(settlement.forgotten)
+        if settlement.controllers:
+            self._store.save_controllers(settlement.controllers)
         self._ledger.append(settlement.tick, settlement.tick_record, decisions)
         for claim, _ in done:
             del self._pending[claim.key]

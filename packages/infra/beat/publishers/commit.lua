@@ -1,8 +1,9 @@
 -- Publishes fires under a term, each once, and keeps what goes with them: all of it or nothing.
--- KEYS  1 the lease  2 states  3 ledger  4 runs  5 counters  6 anchors  7 the index of the claims
+-- KEYS  1 the lease  2 states  3 ledger  4 runs  5 counters  6 anchors  7 the index of the claims  8 the controllers
 --       then the sets of claims, then the lists, channels and expiring queues that messages go to
 -- ARGV  1 owner:term   2 the lease's period in ms   3 the ledger's length   4 the tick   5 its record, or ''
---       6 how many sets of claims   7 frames   8 groups   9 single fires   10 decisions   11 states   12 forgotten jobs
+--       6 the controllers' state, or ''
+--       7 how many sets of claims   8 frames   9 groups   10 single fires   11 decisions   12 states   13 forgotten jobs
 --       then of each set: ms for which it is kept
 --       of each frame: five parts of a message, with the id of the fire between them
 --       of each group, fires that are alike: set, list, frame, their part of a message, record, state or '', n, and of
@@ -17,26 +18,26 @@ local held = redis.call('GET', KEYS[1])
 if held ~= ARGV[1] then return {0, held or ''} end
 
 -- A script does not roll back: whatever could fail is looked at before the first write.
-for i, kind in ipairs({'hash', 'stream', 'hash', 'hash', 'hash', 'zset'}) do
+for i, kind in ipairs({'hash', 'stream', 'hash', 'hash', 'hash', 'zset', 'string'}) do
   local found = redis.call('TYPE', KEYS[i + 1]).ok
   if found ~= kind and found ~= 'none' then return {2, i + 1} end
 end
 for _, count in ipairs(redis.call('HMGET', KEYS[5], 'commits', 'published', 'claimed_before')) do
   if count and not string.match(count, '^%d+$') then return {2, 5} end
 end
-local sets = tonumber(ARGV[6])
+local sets = tonumber(ARGV[7])
 local bad = {}
-for i = 8, #KEYS do
+for i = 9, #KEYS do
   local found = redis.call('TYPE', KEYS[i]).ok
-  if found ~= 'none' and found ~= (i < 8 + sets and 'set' or 'list') then bad[i] = true end
+  if found ~= 'none' and found ~= (i < 9 + sets and 'set' or 'list') then bad[i] = true end
 end
 -- The first write is one that a full server refuses: after another one it would let all the others pass.
 redis.call('HINCRBY', KEYS[5], 'commits', 1)
 
-local at = 13
+local at = 14
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-for i = 8, 7 + sets do
+for i = 9, 8 + sets do
   if not bad[i] then
     -- Trimmed by the index; that the key ends by itself, later, is for when nobody leads.
     redis.call('ZADD', KEYS[7], now + ARGV[at], KEYS[i])
@@ -44,7 +45,7 @@ for i = 8, 7 + sets do
   at = at + 1
 end
 local frames = at
-at = at + 5 * tonumber(ARGV[7])
+at = at + 5 * tonumber(ARGV[8])
 
 local fates, kept, new, claimed = {}, {}, 0, 0
 local function record(job, text)
@@ -57,8 +58,9 @@ end
 if ARGV[5] ~= '' then
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', 't', ARGV[4], 's', ARGV[5])
 end
+if ARGV[6] ~= '' then redis.call('SET', KEYS[8], ARGV[6]) end
 
-for _ = 1, tonumber(ARGV[8]) do
+for _ = 1, tonumber(ARGV[9]) do
   local set, list, frame, n = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), frames + 5 * ARGV[at + 2], tonumber(ARGV[at + 6])
   local fire, text, state = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local first, last = at + 7, at + 3 + 4 * n
@@ -105,7 +107,7 @@ local function told_all(next_one, deliveries)
   return true
 end
 
-for _ = 1, tonumber(ARGV[9]) do
+for _ = 1, tonumber(ARGV[10]) do
   local set, claim, job, text, state = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local run, run_text, deliveries = ARGV[at + 5], ARGV[at + 6], tonumber(ARGV[at + 7])
   at = at + 8
@@ -145,21 +147,21 @@ for _ = 1, tonumber(ARGV[9]) do
   end
 end
 
-for _ = 1, tonumber(ARGV[10]) do
+for _ = 1, tonumber(ARGV[11]) do
   record(ARGV[at], ARGV[at + 1])
   at = at + 2
 end
-for _ = 1, tonumber(ARGV[11]) do
+for _ = 1, tonumber(ARGV[12]) do
   keep(ARGV[at], ARGV[at + 1])
   at = at + 2
 end
 if #kept > 0 then redis.call('HSET', KEYS[2], unpack(kept)) end
-local forgotten = tonumber(ARGV[12])
+local forgotten = tonumber(ARGV[13])
 if forgotten > 0 then
   redis.call('HDEL', KEYS[2], unpack(ARGV, at, at + forgotten - 1))
   redis.call('HDEL', KEYS[6], unpack(ARGV, at, at + forgotten - 1))
 end
-for i = 8, 7 + sets do
+for i = 9, 8 + sets do
   if not bad[i] then redis.call('PEXPIRE', KEYS[i], ARGV[i + 5] + 3600000) end
 end
 if new > 0 then redis.call('HINCRBY', KEYS[5], 'published', new) end

@@ -15,6 +15,20 @@ MOST_CHARACTERS: Final = 2_000_000
 
 T = TypeVar("T")
 
+# In the order of the script.
+_FIXED_KEYS: Final = (
+    "beat:lease",
+    "beat:state",
+    "ledger",
+    "running:runs",
+    "beat:counters",
+    "beat:anchors",
+    "beat:claims",
+    "beat:controllers",
+)
+# The number of the first key behind them.
+_FIRST_KEY: Final = len(_FIXED_KEYS) + 1
+
 _NEW: Final = ord("n")
 _CLAIMED: Final = ord("c")
 
@@ -30,8 +44,7 @@ class CommitKeys:
     """The names of the keys that every call has."""
 
     def __init__(self, redis: BrokerRedis) -> None:
-        named = ("beat:lease", "beat:state", "ledger", "running:runs", "beat:counters", "beat:anchors", "beat:claims")
-        self.names: Final = tuple(redis.key(name) for name in named)
+        self.names: Final = tuple(redis.key(name) for name in _FIXED_KEYS)
         self._claims = redis.key("beat:claims")
 
     def claims(self, shelf: str) -> str:
@@ -158,12 +171,14 @@ class CommitCall:
             self._characters += len(push.payload)
 
     def lay_out(self, keys: CommitKeys, first: Sequence[Argument]) -> tuple[list[str], list[Argument]]:
-        """KEYS and ARGV of the script; `first` are the first five arguments."""
+        """KEYS and ARGV of the script; `first` are the first six arguments."""
         groups, singles = self._groups.values(), self._singles
-        sets = _numbered([*(group.claim_set for group in groups), *(single.claim_set for single in singles)], 8)
+        sets = _numbered(
+            [*(group.claim_set for group in groups), *(single.claim_set for single in singles)], _FIRST_KEY
+        )
         routes = _numbered(
             [*(group.key for group in groups), *(key for single in singles for key in _keys_of(single.pushes))],
-            8 + len(sets),
+            _FIRST_KEY + len(sets),
         )
         frames = _numbered([group.frame for group in groups], 0)
         arguments: list[Argument] = [

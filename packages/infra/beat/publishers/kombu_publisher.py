@@ -245,6 +245,7 @@ class KombuPublisher:
                 decisions=commit.decisions if is_first else (),
                 states={name: commit.states[name] for name in round_.ready},
                 forgotten=commit.forgotten if is_first else (),
+                controllers=commit.controllers if is_first else "",
             )
         )
         round_.kept_now()

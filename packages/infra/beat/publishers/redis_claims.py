@@ -27,6 +27,8 @@ SETTLE: Final = Script("packages.infra.beat.publishers", "settle.lua")
 # What goes into one call; a script holds up everybody else on the server, and has an end to its arguments.
 _PER_CALL: Final = 500
 _OK: Final = 1
+# The number of the first set of claims among the keys of `SETTLE`.
+_FIRST_SET: Final = 8
 _LETTERS: Final = {ord("n"): Found.NEW, ord("p"): Found.PENDING, ord("d"): Found.DONE}
 
 
@@ -45,7 +47,7 @@ class RedisClaims:
         self._pending = redis.key("beat:pending")
         # A set of claims stands under this key and its own name; the key itself is the index of the sets.
         self._claims = redis.key("beat:claims")
-        named = ("beat:state", "ledger", "beat:anchors", "beat:counters")
+        named = ("beat:state", "ledger", "beat:anchors", "beat:counters", "beat:controllers")
         self._kept_in = tuple(redis.key(name) for name in named)
 
     def claim(self, term: int, claims: Sequence[Claim]) -> Sequence[Found]:
@@ -63,7 +65,7 @@ class RedisClaims:
     def settle(self, term: int, settlement: Settlement) -> None:
         """See `ClaimStore`; one call for each few hundred of anything."""
         kept = settlement
-        record = kept.tick_record
+        record, controllers = kept.tick_record, kept.controllers
         done, released, decisions = _batches(kept.done), _batches(kept.released), _batches(kept.decisions)
         states, forgotten = _batches(kept.states.items()), _batches(kept.forgotten)
         while True:
@@ -75,12 +77,13 @@ class RedisClaims:
                 decisions=next(decisions, ()),
                 states=dict(next(states, ())),
                 forgotten=next(forgotten, ()),
+                controllers=controllers,
             )
             is_empty = not (part.done or part.released or part.decisions or part.states or part.forgotten)
-            if is_empty and not record:
+            if is_empty and not record and not controllers:
                 return
             self._settle(term, part)
-            record = ""
+            record = controllers = ""
 
     def unfinished(self) -> Sequence[Claim]:
         """See `ClaimStore`; what is no such claim, or older than its set, is dropped."""
@@ -103,9 +106,9 @@ class RedisClaims:
         self._wire.reset()
 
     def _settle(self, term: int, part: Settlement) -> None:
-        sets = _Sets(part.released, first=7)
+        sets = _Sets(part.released, first=_FIRST_SET)
         counts = (len(part.done), len(part.released), len(part.decisions), len(part.states), len(part.forgotten))
-        first = (*self._own(term), self._ledger_length, part.tick, part.tick_record, *counts)
+        first = (*self._own(term), self._ledger_length, part.tick, part.tick_record, part.controllers, *counts)
         arguments: list[Argument] = [*first]
         for claim, decision in part.done:
             arguments += (claim.key, decision.job, decision_text(decision))

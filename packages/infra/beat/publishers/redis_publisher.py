@@ -23,7 +23,7 @@ from packages.infra.beat.publishers.commit_script import (
     is_claimed,
     is_new,
 )
-from packages.infra.beat.publishers.redis_round import Round, Sent
+from packages.infra.beat.publishers.redis_round import NO_RECORD, Round, Sent
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.infra.queue.script_wire import Argument, ScriptWire
 
@@ -136,13 +136,13 @@ class RedisPublisher:
 
     def _send(self, sent: Sent, commit: Commit, round_: Round) -> None:
         lease = self._lease
-        record, round_.tick_record = round_.tick_record, ""
+        sent.record, round_.record = round_.record, NO_RECORD
         first: tuple[Argument, ...] = (
             f"{lease.owner}:{commit.term}",
             lease.period_ms,
             self._ledger_length,
             commit.tick,
-            record,
+            *sent.record,
         )
         round_.sent.append(sent)
         self._wire.send(COMMIT, *sent.call.lay_out(self._keys, first))
@@ -154,6 +154,7 @@ class RedisPublisher:
         except ResponseError as error:
             round_.sent.popleft()
             if isinstance(error, NoPermissionError) and len(sent.call.parts()) > 1:
+                round_.take_back(sent)
                 round_.forbidden.append(sent)
             else:
                 round_.fail(sent, error)

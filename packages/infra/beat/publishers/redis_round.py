@@ -10,16 +10,19 @@ if TYPE_CHECKING:
     from packages.infra.beat.messages.message import Message
 
 _REFUSED: Final = Settled(Fate.REFUSED)
+# What the first call takes along, once: the tick's record and the controllers.
+NO_RECORD: Final = ("", "")
 
 
 class Sent:
     """A call that was sent, or is about to be."""
 
-    __slots__ = ("at", "call", "messages")
+    __slots__ = ("at", "call", "messages", "record")
 
     def __init__(self, at: int) -> None:
         self.at = at
         self.call = CommitCall()
+        self.record = NO_RECORD
         # By the number of the fire; those of which somebody wants to hear when they are accepted.
         self.messages: dict[int, Message] = {}
 
@@ -35,7 +38,7 @@ class Round:
         self.sent: deque[Sent] = deque()
         # Jobs with a fire that has failed alone: their states do not hold, whatever call they went along with.
         self.spoiled: set[str] = set()
-        self.tick_record = commit.tick_record
+        self.record = (commit.tick_record, commit.controllers)
         # Calls that the server refused because of one of their keys.
         self.forbidden: list[Sent] = []
         # Who holds the lease that is not ours any more.
@@ -45,9 +48,15 @@ class Round:
     def fail(self, sent: Sent, error: BaseException) -> None:
         """The server has refused one call, and has done nothing of it."""
         self.error = error
+        self.take_back(sent)
         failed = Settled(Fate.FAILED, error)
         for number in sent.call.in_order():
             self.settled[number] = failed
+
+    def take_back(self, sent: Sent) -> None:
+        """What a call took along that was refused, another one is to have."""
+        if sent.record != NO_RECORD:
+            self.record, sent.record = sent.record, NO_RECORD
 
     def exchange_error(self, error: BaseException | None) -> BaseException | None:
         """Take this for what stood in the way; what did until now."""

@@ -1,0 +1,144 @@
+"""The thresholds of the adaptive control, as the settings give them. Contradictions are refused, all of them at once.
+
+Nothing is decided here about what a threshold does; that is said by the engine.
+"""
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from packages.catalogue.queues import QUEUES
+from packages.scheduling.control.objective import Measure, Objective
+from packages.scheduling.control.policy import ONE, BacklogPolicy, ControlPolicy, SloPolicy, TargetPolicy
+from packages.scheduling.instants import MINUTE_MS, SECOND_MS
+from packages.scheduling.model import Criticality, Job
+from packages.scheduling.policies import GateMode
+from packages.scheduling.triggers.interval import IntervalTrigger
+from packages.shared_settings.beat import BeatSettings
+from packages.shared_settings.errors import SettingsError
+
+
+class SlowTarget(NamedTuple):
+    """A wait may stand in a queue that is longer than the period of a job there: each fire meets the one before it."""
+
+    queue: str
+    target_ms: int
+    job: str
+    period_ms: int
+
+
+def control_policy(settings: BeatSettings, objectives: tuple[Objective, ...] = ()) -> ControlPolicy:
+    """The thresholds, checked whether their gates are on or not. `objectives`: those of the file that is named there.
+
+    Raises:
+        SettingsError: they contradict each other, or name a queue that is none; it has all of them.
+    """
+    problems = [
+        settings.problem_with(field, problem)
+        for field, problem in (*_contradictions(settings), *_wrong_targets(settings), *_unasked(settings, objectives))
+    ]
+    if problems:
+        raise SettingsError(*problems)
+    return ControlPolicy(
+        interval_ms=settings.control_interval_seconds * SECOND_MS,
+        stale_ms=settings.control_readings_stale_seconds * SECOND_MS,
+        backlog=BacklogPolicy(
+            mode=GateMode(settings.backlog_gate),
+            target_ms=_ms(settings.backlog_target_seconds),
+            targets_ms={queue: _ms(target) for queue, target in settings.backlog_target_seconds_by_queue.items()},
+            standing_ms=settings.backlog_standing_seconds * SECOND_MS,
+            again_ms=settings.backlog_standing_again_seconds * SECOND_MS,
+            drained_in=settings.backlog_drained_in_intervals,
+            decrease=_millionths(settings.backlog_decrease),
+            steepest=settings.backlog_decreases_at_once,
+            increase=_millionths(settings.backlog_increase),
+            least_rates={Criticality(name): _millionths(rate) for name, rate in settings.backlog_least_rates},
+        ),
+        slo=SloPolicy(
+            mode=GateMode(settings.slo_gate),
+            objectives=objectives,
+            dwell_ms=settings.slo_dwell_minutes * MINUTE_MS,
+            least_events=settings.slo_least_events,
+        ),
+        target=TargetPolicy(
+            mode=GateMode(settings.failing_target_gate),
+            succeeding=_millionths(settings.failing_target_succeeding),
+            most_shed=_millionths(settings.failing_target_most_shed),
+            least_runs=settings.failing_target_least_runs,
+        ),
+    )
+
+
+def slow_targets(policy: BacklogPolicy, jobs: Iterable[Job]) -> tuple[SlowTarget, ...]:
+    """By queue, its job with the shortest period where that is below the queue's target: allowed, and worth a word."""
+    shortest: dict[str, SlowTarget] = {}
+    for job in jobs:
+        if not isinstance(job.trigger, IntervalTrigger):
+            continue
+        target_ms, period_ms = policy.target_of(job.queue), job.trigger.period_ms
+        known = shortest.get(job.queue)
+        if target_ms > period_ms and (known is None or period_ms < known.period_ms):
+            shortest[job.queue] = SlowTarget(job.queue, target_ms, job.name, period_ms)
+    return tuple(shortest.values())
+
+
+def _contradictions(settings: BeatSettings) -> Iterator[tuple[str, str]]:
+    """Fields that do not agree with another one, and why."""
+    standing = settings.backlog_standing_seconds
+    interval, stale = settings.control_interval_seconds, settings.control_readings_stale_seconds
+    if interval > standing:
+        yield (
+            "control_interval_seconds",
+            f"{interval} is above BACKLOG_STANDING_SECONDS ({standing}), so one look would judge a queue",
+        )
+    if stale < interval:
+        yield (
+            "control_readings_stale_seconds",
+            f"{stale} is below CONTROL_INTERVAL_SECONDS ({interval}), so a reading would be too old for its interval",
+        )
+    if (again := settings.backlog_standing_again_seconds) > standing:
+        yield (
+            "backlog_standing_again_seconds",
+            f"{again} is above BACKLOG_STANDING_SECONDS ({standing}), so a throttled queue would be judged the later",
+        )
+    times, decrease = settings.backlog_decreases_at_once, settings.backlog_decrease
+    if times * _millionths(decrease) > ONE:
+        yield (
+            "backlog_decreases_at_once",
+            f"{times} times BACKLOG_DECREASE ({decrease:g}) is more than a whole rate, so one interval would stop all",
+        )
+
+
+def _wrong_targets(settings: BeatSettings) -> Iterator[tuple[str, str]]:
+    standing = settings.backlog_standing_seconds
+    too_long = (
+        f"is not below BACKLOG_STANDING_SECONDS ({standing}), so a burst that drains could not be told from a queue "
+        "that stands"
+    )
+    if _ms(settings.backlog_target_seconds) >= standing * SECOND_MS:
+        yield "backlog_target_seconds", f"{settings.backlog_target_seconds:g} {too_long}"
+    known = [queue.name for queue in QUEUES]
+    for queue, target in settings.backlog_target_seconds_by_queue.items():
+        if queue not in known:
+            close = get_close_matches(queue, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+            yield "backlog_target_seconds_by_queue", f"unknown queue {queue!r}; {hint}"
+        elif _ms(target) >= standing * SECOND_MS:
+            yield "backlog_target_seconds_by_queue", f"{queue!r} is {target:g}, which {too_long}"
+
+
+def _unasked(settings: BeatSettings, objectives: tuple[Objective, ...]) -> Iterator[tuple[str, str]]:
+    external = [each.name for each in objectives if each.measure is Measure.EXTERNAL]
+    if external and settings.slo_gate != "off" and settings.slo_prometheus_url is None:
+        yield (
+            "slo_prometheus_url",
+            f"it is not set, and objectives of SLO_OBJECTIVES_FILE are to be asked for there: {', '.join(external)}",
+        )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * SECOND_MS)
+
+
+def _millionths(share: float) -> int:
+    return round(share * ONE)

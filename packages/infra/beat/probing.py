@@ -1,0 +1,159 @@
+"""What the probes tell beat, while its app has an adaptive control: of the queues and tasks of its jobs.
+
+The probe is asked when beat has time, shortly before the control goes by the answers, so that nothing that is due waits
+for it; only where beat never has time for so long, in the middle of its work. Nothing of a probe is imported, opened or
+asked before there is a job.
+"""
+
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from celery import Celery
+
+from packages.infra.beat.keeping_control import CONTROL_SETTING
+from packages.infra.queue.broker_redis import BrokerRedis
+from packages.scheduling.control.policy import ControlPolicy
+from packages.scheduling.instants import FIRST_INSTANT, SECOND_MS, to_instant
+from packages.scheduling.model import Job
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from packages.infra.probes.external_objectives import ExternalObjectives
+    from packages.infra.probes.probe import Probe, ProbeReadings
+
+# So long before they are needed readings are asked for, half an interval at most: beat wakes every half second.
+_AHEAD_MS: Final = 600
+# So late they are asked for at any cost.
+_PATIENCE_MS: Final = SECOND_MS
+
+
+class Control(Protocol):
+    """What the setting is."""
+
+    @property
+    def policy(self) -> ControlPolicy | None:
+        """The thresholds; others after a reload. None: nothing is to be asked."""
+        ...
+
+    @property
+    def prometheus_url(self) -> "SecretStr | None":
+        """The server that is asked about external objectives; another one after a reload."""
+        ...
+
+
+class Asked(NamedTuple):
+    """Who is asked: the probe, and whoever asks another server about objectives, which `url` is the address of."""
+
+    probe: "Probe"
+    external: "ExternalObjectives | None" = None
+    url: "SecretStr | None" = None
+
+
+class Probing:
+    """One scheduler's probe. `open_probe` gets the ms between two questions at least."""
+
+    def __init__(self, control: Control, open_probe: Callable[[int], Asked]) -> None:
+        self._control = control
+        self._open_probe = open_probe
+        self._asked: Asked | None = None
+        self._queues: set[str] = set()
+        self._tasks: set[str] = set()
+        # As it was when the probe was last told what is wanted; None: it is to be told.
+        self._policy: ControlPolicy | None = None
+        self._told: ProbeReadings | None = None
+        self._asked_at = FIRST_INSTANT
+
+    def want(self, jobs: Collection[Job]) -> None:
+        """Ask about the queues and tasks of these jobs, too. One that has no job any more is still asked about."""
+        known = len(self._queues), len(self._tasks)
+        self._queues.update(job.queue for job in jobs if job.queue)
+        self._tasks.update(job.task for job in jobs if job.task)
+        if (len(self._queues), len(self._tasks)) != known:
+            self._policy = None
+
+    def look_ahead(self, now: int, stepped_at: int | None) -> None:
+        """There is time: ask, if the readings are wanted soon. `stepped_at` is when the control last went by them."""
+        policy = self._control.policy
+        if policy is None:
+            return
+        since = self._asked_at if stepped_at is None else stepped_at
+        if self._asked_at <= since and now >= since + policy.interval_ms - _ahead_ms(policy.interval_ms):
+            self._ask(policy, now)
+
+    def read(self, now: int) -> "ProbeReadings | None":
+        """What is known at the instant `now`; None before there is a job, and while there is no policy.
+
+        Asks what was not asked for ahead.
+        """
+        policy = self._control.policy
+        if policy is None:
+            return None
+        if not 0 <= now - self._asked_at < policy.interval_ms + _PATIENCE_MS:
+            self._ask(policy, now)
+        return self._told
+
+    def _ask(self, policy: ControlPolicy, now: int) -> None:
+        interval_ms = policy.interval_ms - _ahead_ms(policy.interval_ms)
+        if self._asked is not None and self._asked.url != self._control.prometheus_url:
+            self.close()
+        if self._asked is None:
+            if not self._queues:
+                return
+            self._asked = self._open_probe(interval_ms)
+        probe, external, _ = self._asked
+        if policy is not self._policy:
+            self._policy = policy
+            probe.interval_ms = interval_ms
+            if external is not None:
+                external.interval_ms = policy.interval_ms
+            probe.want(self._queues, self._tasks, policy.slo.objectives)
+        self._asked_at = now
+        self._told = probe.read(now)
+
+    def close(self) -> None:
+        """Let go of the probe; `read` opens it again."""
+        asked, self._asked, self._policy, self._told = self._asked, None, None, None
+        self._asked_at = FIRST_INSTANT
+        if asked is not None:
+            asked.probe.close()
+            if asked.external is not None:
+                asked.external.stop()
+
+
+def _ahead_ms(interval_ms: int) -> int:
+    return min(_AHEAD_MS, interval_ms // 2)
+
+
+def probing_of(app: Celery, redis: BrokerRedis | None) -> Probing | None:
+    """The probing of an app; None if it has no adaptive control."""
+    setting: Control | None = app.conf.get(CONTROL_SETTING)
+    if setting is None:
+        return None
+    control = setting
+
+    def opened(interval_ms: int) -> Asked:
+        # Imported here: most beats need none of it.
+        from packages.infra.probes.judging import Judges
+        from packages.infra.probes.opening import open_probe
+
+        external = _external(control.prometheus_url, interval_ms)
+        probe = open_probe(app, redis, interval_ms=interval_ms, judge=Judges(external))
+        return Asked(probe, external, control.prometheus_url)
+
+    return Probing(control, opened)
+
+
+def _external(url: "SecretStr | None", interval_ms: int) -> "ExternalObjectives | None":
+    if url is None:
+        return None
+    # Imported here: an HTTP client is needed only where there is such a server.
+    from packages.infra.probes.external_objectives import ExternalObjectives
+    from packages.infra.probes.prometheus import PrometheusClient
+
+    return ExternalObjectives(PrometheusClient(url), interval_ms=interval_ms, now_ms=_present)
+
+
+def _present() -> int:
+    return to_instant(datetime.now(UTC))

@@ -1,0 +1,189 @@
+"""How the state of the adaptive control is written: JSON with the number of its version, sorted, defaults left out.
+
+Nothing is decided here. What cannot be read raises `ForeignValueError`; who reads decides what then.
+"""
+
+from typing import Any, Final, TypeVar
+
+from packages.infra.beat.stored_values import VERSION, ForeignValueError, json_text, raw_of
+from packages.scheduling.control.controllers import (
+    Controllers,
+    LevelControl,
+    QueueControl,
+    TargetControl,
+    WaitBasis,
+)
+from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT
+from packages.scheduling.model import Criticality
+
+T = TypeVar("T")
+
+# Shares are in millionths.
+_ALL: Final = 1_000_000
+_MOST: Final = 1 << 53
+_HIGHEST_LEVEL: Final = 3
+_QUEUE_FIELDS: Final = frozenset(QueueControl._fields)
+_LEVEL_FIELDS: Final = frozenset(LevelControl._fields)
+_TARGET_FIELDS: Final = frozenset(TargetControl._fields)
+_FIELDS: Final = frozenset(Controllers._fields)
+
+
+def controllers_text(controllers: Controllers) -> str:
+    """The state as text: the same one for equal states."""
+    return json_text({"v": VERSION, **controllers_plain(controllers)})
+
+
+def controllers_plain(controllers: Controllers) -> dict[str, Any]:
+    """The state as what JSON knows, without a version: for a text that has it as a part."""
+    return _without_nothing(
+        stepped_at=controllers.stepped_at,
+        queues={name: _queue_plain(queue) for name, queue in sorted(controllers.queues.items())},
+        levels={name: _level_plain(level) for name, level in sorted(controllers.levels.items())},
+        targets={task: _without_nothing(**target._asdict()) for task, target in sorted(controllers.targets.items())},
+        coalesced=[[*key, count] for key, count in sorted(controllers.coalesced.items())],
+    )
+
+
+def controllers_of(text: str | bytes) -> Controllers:
+    """The state that `controllers_text` wrote.
+
+    Raises:
+        ForeignValueError: it is no such text.
+    """
+    try:
+        return controllers_of_plain(raw_of(text))
+    except ValueError as error:
+        raise ForeignValueError(f"no state of the control of version {VERSION}: {error}") from error
+
+
+def controllers_of_plain(raw: object) -> Controllers:
+    """The state that `controllers_plain` made.
+
+    Raises:
+        ForeignValueError: it is no such thing.
+    """
+    try:
+        given = _fields(raw, _FIELDS)
+        return Controllers(
+            stepped_at=_instant_or_none(given.get("stepped_at")),
+            queues={_str(name): _queue(queue) for name, queue in _dict(given.get("queues", {})).items()},
+            levels={_str(name): _level(level) for name, level in _dict(given.get("levels", {})).items()},
+            targets={_str(task): _target(target) for task, target in _dict(given.get("targets", {})).items()},
+            coalesced={
+                (_str(queue), Criticality(criticality)): _count(count)
+                for queue, criticality, count in _list(given.get("coalesced", []))
+            },
+        )
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ForeignValueError(f"no state of the control: {error}") from error
+
+
+def _queue_plain(queue: QueueControl) -> dict[str, Any]:
+    return _without_nothing(
+        wait_ms=queue.wait_ms,
+        basis=queue.basis,
+        messages=queue.messages,
+        above_since=queue.above_since,
+        rates=dict(sorted(queue.rates.items())),
+        since=queue.since,
+        unserved=queue.unserved,
+        beside=sorted(queue.beside),
+    )
+
+
+def _level_plain(level: LevelControl) -> dict[str, Any]:
+    plain = {"level": level.level, "since": level.since}
+    # None of them, and every one, are two things.
+    sheds = {} if level.sheds is None else {"sheds": sorted(level.sheds)}
+    return plain | _without_nothing(calm_since=level.calm_since) | sheds
+
+
+def _without_nothing(**values: object) -> dict[str, Any]:
+    """Those that say something: zero does, nothing, no, and an empty collection do not."""
+    return {name: value for name, value in values.items() if not (value is None or value is False or value in ({}, []))}
+
+
+def _queue(raw: object) -> QueueControl:
+    given = _fields(raw, _QUEUE_FIELDS)
+    basis = given.get("basis")
+    return QueueControl(
+        wait_ms=_count_or_none(given.get("wait_ms")),
+        basis=None if basis is None else WaitBasis(basis),
+        messages=_count_or_none(given.get("messages")),
+        above_since=_instant_or_none(given.get("above_since")),
+        rates={Criticality(name): _share(rate) for name, rate in _dict(given.get("rates", {})).items()},
+        since=_instant_or_none(given.get("since")),
+        unserved=_of_type(bool, given.get("unserved", False)),
+        beside=_names(given.get("beside", [])),
+    )
+
+
+def _level(raw: object) -> LevelControl:
+    given = _fields(raw, _LEVEL_FIELDS)
+    return LevelControl(
+        level=_number(given["level"], 0, _HIGHEST_LEVEL),
+        since=_instant(given["since"]),
+        calm_since=_instant_or_none(given.get("calm_since")),
+        sheds=None if (sheds := given.get("sheds")) is None else _names(sheds),
+    )
+
+
+def _target(raw: object) -> TargetControl:
+    given = _fields(raw, _TARGET_FIELDS)
+    return TargetControl(rate=_share(given["rate"]), since=_instant(given["since"]))
+
+
+def _fields(raw: object, known: frozenset[str]) -> dict[str, Any]:
+    given = _dict(raw)
+    if unknown := given.keys() - known:
+        raise ForeignValueError(f"unknown: {', '.join(sorted(unknown))}")
+    return given
+
+
+def _number(value: object, least: int, most: int) -> int:
+    # A truth value is a number to Python.
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ForeignValueError(f"{value!r} is no whole number from {least} to {most}")
+    return value
+
+
+def _instant(value: object) -> int:
+    return _number(value, FIRST_INSTANT, LAST_INSTANT)
+
+
+def _instant_or_none(value: object) -> int | None:
+    return None if value is None else _instant(value)
+
+
+def _share(value: object) -> int:
+    return _number(value, 0, _ALL)
+
+
+def _count(value: object) -> int:
+    return _number(value, 0, _MOST)
+
+
+def _count_or_none(value: object) -> int | None:
+    return None if value is None else _count(value)
+
+
+def _names(value: object) -> frozenset[str]:
+    return frozenset(_str(name) for name in _list(value))
+
+
+def _str(value: object) -> str:
+    return _of_type(str, value)
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return _of_type(dict, value)
+
+
+def _list(value: object) -> list[Any]:
+    return _of_type(list, value)
+
+
+def _of_type(kind: type[T], value: object) -> T:
+    if not isinstance(value, kind):
+        raise ForeignValueError(f"{value!r} is no {kind.__name__}")
+    return value

@@ -1,0 +1,114 @@
+"""What the workers tell, as readings: who serves a queue, what is under way and has ended in it, how its tasks end.
+
+A queue that no worker has ever named is served by workers that tell nothing, or by none: nothing is known of it, which
+is not zero. Workers that tell nothing beside others that do are not seen.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from packages.infra.probes.waiting import Waiting
+from packages.infra.queue.work_counts import WorkCount
+from packages.infra.queue.worker_heartbeats import WorkerState
+from packages.scheduling.instants import MINUTE_MS, SECOND_MS
+from packages.scheduling.readings import QueueReading, TaskReading
+
+PACE_OVER_MS: Final = 30 * SECOND_MS
+TASKS_OVER_MS: Final = 2 * MINUTE_MS
+
+
+class Counts(Protocol):
+    """See `packages.infra.queue.work_counts.WorkCounts`."""
+
+    def ask(self, pipe: Any, now_ms: int) -> int:  # noqa: ANN401  # a redis pipeline
+        """Add commands; how many."""
+        ...
+
+    def take(self, answers: Sequence[Any], now_ms: int) -> None:
+        """Take the answers to exactly these."""
+        ...
+
+    def counts(self, window_ms: int, now_ms: int) -> Sequence[WorkCount]:
+        """What ended in the last while."""
+        ...
+
+    def span_ms(self, window_ms: int, now_ms: int) -> int:
+        """How long a while that is."""
+        ...
+
+    def covers(self, window_ms: int, now_ms: int) -> bool:
+        """Whether all of it is known."""
+        ...
+
+
+class Heartbeats(Protocol):
+    """See `packages.infra.queue.worker_heartbeats.WorkerHeartbeats`."""
+
+    def ask(self, pipe: Any) -> int:  # noqa: ANN401  # a redis pipeline
+        """Add commands; how many."""
+        ...
+
+    def take(self, answers: Sequence[Any]) -> Mapping[str, WorkerState]:
+        """The workers by name, out of the answers to exactly these."""
+        ...
+
+
+class Work:
+    """Both of them, as of their last answers. `ask` and `take` in turns."""
+
+    def __init__(self, counts: Counts, heartbeats: Heartbeats) -> None:
+        self._counts = counts
+        self._heartbeats = heartbeats
+        self._asked = (0, 0)
+        self._workers: Mapping[str, WorkerState] = {}
+        self._pace: dict[str, int] = {}
+        self._pace_over_ms = 0
+
+    def ask(self, pipe: Any, now: int) -> int:  # noqa: ANN401  # as above
+        """Add commands to somebody's pipeline; how many."""
+        self._asked = self._heartbeats.ask(pipe), self._counts.ask(pipe, now)
+        return sum(self._asked)
+
+    def take(self, answers: Sequence[Any], now: int) -> None:
+        """Take the answers to exactly these."""
+        of_heartbeats, _ = self._asked
+        self._workers = self._heartbeats.take(answers[:of_heartbeats])
+        self._counts.take(answers[of_heartbeats:], now)
+        self._pace = {}
+        for count in self._counts.counts(PACE_OVER_MS, now):
+            self._pace[count.queue] = self._pace.get(count.queue, 0) + count.ok + count.failed
+        self._pace_over_ms = self._counts.span_ms(PACE_OVER_MS, now)
+
+    def queue(self, name: str, waiting: Waiting) -> QueueReading:
+        """One queue, with the messages that wait in it."""
+        naming = [worker for worker in self._workers.values() if name in worker.queues or name in worker.left]
+        if not naming:
+            return QueueReading(ready=waiting.ready, oldest_ms=waiting.oldest_ms)
+        alive = [worker for worker in naming if worker.is_alive]
+        serving = [worker for worker in alive if name in worker.queues]
+        return QueueReading(
+            ready=waiting.ready,
+            oldest_ms=waiting.oldest_ms,
+            # What a dead worker had taken is under way nowhere, and may come back.
+            reserved=sum(worker.reserved.get(name, 0) for worker in alive) if alive else None,
+            running=sum(worker.running.get(name, 0) for worker in alive) if alive else None,
+            completed=self._pace.get(name, 0),
+            over_ms=self._pace_over_ms,
+            consumers=len(serving),
+            beside=frozenset[str]().union(*(worker.queues for worker in serving)) - {name},
+        )
+
+    def tasks(self, names: Collection[str], now: int) -> Mapping[str, TaskReading]:
+        """How these tasks ended lately, wherever they ran; nothing while no worker tells anything."""
+        if not self._workers:
+            return {}
+        ended = dict.fromkeys(names, TaskReading(0, 0))
+        for count in self._counts.counts(TASKS_OVER_MS, now):
+            if (so_far := ended.get(count.task)) is not None:
+                runs, succeeded = so_far
+                ended[count.task] = TaskReading(runs + count.ok + count.failed, succeeded + count.ok)
+        return ended
+
+    def counts_of(self, window_ms: int, now: int) -> Sequence[WorkCount] | None:
+        """What ended in a window; None until all of it is known: a part of it is not what the whole was like."""
+        return self._counts.counts(window_ms, now) if self._counts.covers(window_ms, now) else None

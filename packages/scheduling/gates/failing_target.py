@@ -1,0 +1,28 @@
+"""Probes a task that fails nearly always instead of hammering it. Critical work is worth its try."""
+
+from typing import Final
+
+from packages.scheduling.candidate import Candidate
+from packages.scheduling.decision import Opinion, Reason
+from packages.scheduling.policies import Policies
+from packages.scheduling.snapshot import Snapshot
+from packages.scheduling.throttle import is_exempt, opinion_at, pin_of
+
+NAME: Final = "failing_target"
+
+
+def may_speak(policies: Policies, snapshot: Snapshot) -> bool:  # noqa: ARG001  # of any job
+    """Whether any task fails."""
+    return bool(snapshot.controllers.targets)
+
+
+def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
+    """A fire in turn or a defer while the job's task is throttled."""
+    job, at = candidate.job, candidate.at
+    target = snapshot.controllers.targets.get(job.task)
+    if target is None or job.criticality.is_critical:
+        return None
+    if is_exempt(job, snapshot, at) or pin_of(job, snapshot, at) is not None:
+        return None
+    facts = (("task", job.task), ("since", target.since))
+    return opinion_at(target.rate, NAME, candidate, Reason.TARGET_FAILING, facts)

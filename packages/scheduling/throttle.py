@@ -1,0 +1,99 @@
+"""Whose turn it is: a rate below one lets that share of a job's fires through, evenly, and never by chance.
+
+At each fire credit += rate; a fire that finds a whole credit goes out, and credit -= 1: of any n in a row
+floor(rate * n) or one more go out. The credit is the job's own. With one for a whole queue two jobs that take turns
+would find it whole in turns, too, and one of them always. Jobs begin with different parts of a credit, by a hash of the
+name, so that they do not all wait for the same fire.
+
+A fire out of turn waits. The job's next one takes it up, and takes a turn of its own; so a sweep owes one fire.
+"""
+
+from typing import Final
+
+from packages.scheduling.candidate import Candidate
+from packages.scheduling.control.policy import ONE
+from packages.scheduling.decision import THROTTLED_BY, Decision, Fact, Opinion, Reason, Verdict
+from packages.scheduling.instants import MINUTE_MS, NEVER_ENDS
+from packages.scheduling.jitter import offset_ms
+from packages.scheduling.model import Criticality, Job
+from packages.scheduling.policies import GateMode
+from packages.scheduling.snapshot import Pin, Snapshot
+
+# A fire that waits asks again after one to two of these, each at another instant: what waits does not come at once.
+ASK_AGAIN_MS: Final = MINUTE_MS
+
+
+def is_exempt(job: Job, snapshot: Snapshot, at: int) -> bool:
+    """Whether an operator's word, or what it is, keeps every throttle off a job: critical_plus is never throttled."""
+    if job.criticality is Criticality.CRITICAL_PLUS:
+        return True
+    exemption = snapshot.exempt.get(job.name)
+    return exemption is not None and exemption.holds(at)
+
+
+def pin_of(job: Job, snapshot: Snapshot, at: int) -> Pin | None:
+    """The pin that holds for a job: that of its criticality before that of its whole queue."""
+    if not snapshot.pins:
+        return None
+    for criticality in (job.criticality, None):
+        pin = snapshot.pins.get((job.queue, criticality))
+        if pin is not None and pin.holds(at):
+            return pin
+    return None
+
+
+def opinion_at(rate: int, gate: str, candidate: Candidate, reason: Reason, facts: tuple[Fact, ...]) -> Opinion | None:
+    """What a gate says of a fire whose job has this rate, in millionths; None where the rate is whole.
+
+    A fire whose publish failed has had its turn. One that has waited for the job's own `max_staleness` goes out.
+    """
+    if rate >= ONE or candidate.waited is Reason.PUBLISH_FAILED:
+        return None
+    name, at = candidate.job.name, candidate.at
+    said: tuple[Fact, ...] = (*facts, ("rate", f"{rate / ONE:.3g}"))
+    if candidate.job.policies.max_staleness_ms is not None and at >= candidate.deadline:
+        return Opinion(gate, Verdict.FIRE, Reason.STALE, holds_until=at + 1, facts=said)
+    has_had_its_turn = candidate.waited in THROTTLED_BY
+    if not has_had_its_turn:
+        # Nothing else that the opinion hangs on is lost once it is given: with it the same can be found again.
+        said = (*said, ("credit", credit_of(candidate)))
+        if credit_of(candidate) + rate >= ONE:
+            return Opinion(gate, Verdict.FIRE, Reason.IN_TURN, holds_until=at + 1, facts=said, rate=rate)
+    until = min(at + ASK_AGAIN_MS + offset_ms(name, candidate.nominal, ASK_AGAIN_MS), NEVER_ENDS - 1)
+    rate_taken = None if has_had_its_turn else rate
+    return Opinion(gate, Verdict.DEFER, reason, until=until, holds_until=at + 1, facts=said, rate=rate_taken)
+
+
+def takes_turns(candidate: Candidate) -> bool:
+    """Whether a fire is one of those that share the job's turns: not one that an operator asked for."""
+    return not candidate.is_asked_for
+
+
+def is_a_turn(decision: Decision) -> bool:
+    """Whether a fire took a turn of its job: what is decided on the next one hangs on it."""
+    return any(opinion.rate is not None for opinion in decision.opinions)
+
+
+def credit_of(candidate: Candidate) -> int:
+    """The credit of a candidate's job, in millionths; the one that it begins with where it has none."""
+    return offset_ms(candidate.job.name, 0, ONE) if candidate.credit is None else candidate.credit
+
+
+def credit_after(candidate: Candidate, decision: Decision) -> int | None:
+    """The credit of the job after a decision; None where no gate throttles it, and what it had is forgotten.
+
+    Only a fire that goes out, or is kept by a throttle, takes a turn. Where gates that only observe throttle it, the
+    credit is what it would be.
+    """
+    rates = [o.rate for o in decision.opinions if o.rate is not None and o.mode is GateMode.ENFORCE]
+    is_enforced = bool(rates)
+    rates = rates or [o.rate for o in decision.opinions if o.rate is not None]
+    if not rates:
+        is_throttled = any(o.reason in THROTTLED_BY or o.reason is Reason.STALE for o in decision.opinions)
+        return candidate.credit if is_throttled else None
+    if is_enforced and not (decision.verdict is Verdict.FIRE or decision.reason in THROTTLED_BY):
+        return candidate.credit
+    credit = credit_of(candidate) + min(rates)
+    goes_out = decision.verdict is Verdict.FIRE if is_enforced else credit >= ONE
+    # What goes out without a whole credit, because it had waited too long, leaves no debt of turns behind.
+    return max(0, credit - ONE) if goes_out else min(credit, ONE - 1)

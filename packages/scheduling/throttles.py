@@ -1,0 +1,85 @@
+"""What is let through of each kind of fire, and why: the gates themselves are asked, about one that is out of turn."""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from packages.scheduling.candidate import Candidate
+from packages.scheduling.control.policy import ONE
+from packages.scheduling.decision import SCHEDULE, Opinion, Reason
+from packages.scheduling.gates import backlog, slo
+from packages.scheduling.model import Criticality, Job
+from packages.scheduling.policies import GateMode
+from packages.scheduling.snapshot import Snapshot
+from packages.scheduling.throttle import pin_of
+from packages.scheduling.triggers.interval import IntervalTrigger
+
+# Which of the gates that throttle look at a fire's queue and criticality alone.
+_GATES: Final = (backlog, slo)
+_ANY: Final = IntervalTrigger(1)
+# So far below a turn that no rate makes it one.
+_NO_CREDIT: Final = -ONE
+
+
+class Throttle(NamedTuple):
+    """Of the fires of a queue and criticality this share is let through, in millionths, since then.
+
+    `observed`: or would be; the gate only observes. `objective` and `level` are those that burn, `note` is a pin's.
+    """
+
+    queue: str
+    criticality: Criticality
+    rate: int
+    reason: Reason
+    since: int | None = None
+    observed: bool = False
+    objective: str | None = None
+    level: int | None = None
+    note: str = ""
+
+
+def throttles(snapshot: Snapshot, kinds: Iterable[tuple[str, Criticality]], at: int) -> list[Throttle]:
+    """The throttle of each kind that has one, or a pin, in their order; of several the one that lets least through.
+
+    A job may be exempt from it, and a task that fails has a throttle of its own.
+    """
+    found = (_throttle(snapshot, queue, criticality, at) for queue, criticality in kinds)
+    return [throttle for throttle in found if throttle is not None]
+
+
+def _throttle(snapshot: Snapshot, queue: str, criticality: Criticality, at: int) -> Throttle | None:
+    # Named as no job is, so that no exemption is its own.
+    job = Job("", "", _ANY, queue, criticality)
+    pin = pin_of(job, snapshot, at)
+    if pin is not None:
+        observed = _mode(snapshot, backlog.NAME) is not GateMode.ENFORCE
+        return Throttle(queue, criticality, pin.rate, Reason.PINNED, pin.since, observed=observed, note=pin.note)
+    candidate = Candidate(job, at, at, SCHEDULE, at, credit=_NO_CREDIT)
+    opinions = [
+        (gate.NAME, opinion)
+        for gate in _GATES
+        if gate.may_speak(job.policies, snapshot) and (opinion := gate.opinion(candidate, snapshot)) is not None
+    ]
+    told = [_told(job, opinion, _mode(snapshot, gate)) for gate, opinion in opinions]
+    holding = [each for each in told if each is not None]
+    return min(holding, key=lambda each: (each.observed, each.rate), default=None)
+
+
+def _told(job: Job, opinion: Opinion, mode: GateMode) -> Throttle | None:
+    if mode is GateMode.OFF or opinion.rate is None:
+        return None
+    facts = dict(opinion.facts)
+    since, objective, level = facts.get("since"), facts.get("objective"), facts.get("level")
+    return Throttle(
+        job.queue,
+        job.criticality,
+        opinion.rate,
+        opinion.reason,
+        since if isinstance(since, int) else None,
+        observed=mode is GateMode.OBSERVE,
+        objective=None if objective is None else str(objective),
+        level=level if isinstance(level, int) else None,
+    )
+
+
+def _mode(snapshot: Snapshot, gate: str) -> GateMode:
+    return snapshot.gate_modes.get(gate, GateMode.ENFORCE)

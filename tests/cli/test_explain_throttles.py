@@ -1,0 +1,192 @@
+"""What `minsy explain` says of a throttled job, and that what it proposes is accepted and helps."""
+
+import json
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from apps.cli.explain_live import Live
+from apps.cli.explain_output import Case, explanation_as_json, print_explanation
+from packages.catalogue.jobs import JOBS
+from packages.infra.beat.redis_state import RedisStateStore
+from packages.infra.beat.stored_controllers import controllers_text
+from packages.infra.queue.broker_redis import open_broker_redis
+from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl
+from packages.scheduling.explain import explain
+from packages.scheduling.gates import backlog
+from packages.scheduling.instants import DAY_MS, to_instant
+from packages.scheduling.model import Criticality
+from packages.scheduling.policies import GateMode
+from packages.scheduling.snapshot import Exemption, Pin, Snapshot
+from packages.scheduling.state import JobState
+from packages.shared_settings.beat import BeatSettings
+from tests.cli.command_line import Minsy, minsy_in, said
+
+NOW = to_instant(datetime(2026, 11, 22, 12, tzinfo=UTC))
+SINCE = NOW - 600_000
+SETTINGS = BeatSettings(user_email_csv_export_enabled=True)
+EXPORT = "maintenance.export_user_emails_csv"
+DEFINITION = next(job for job in JOBS if job.name == EXPORT)
+JOB = DEFINITION.job(SETTINGS)
+EXEMPT = f"minsy control exempt {EXPORT} --for 1h"
+TRIGGER = f"minsy trigger {EXPORT}"
+
+
+def rates(**rates: int) -> Controllers:
+    by_criticality = {Criticality(name): rate for name, rate in rates.items()}
+    return Controllers(queues={JOB.queue: QueueControl(wait_ms=73_000, rates=by_criticality, since=SINCE)})
+
+
+def pins(rate: int, criticality: Criticality | None, until: int | None) -> Snapshot:
+    pin = Pin(JOB.queue, criticality, rate, since=SINCE, until=until, note="the “disk” is full")
+    return Snapshot(NOW, pins={(JOB.queue, criticality): pin})
+
+
+STOPPED = Snapshot(NOW, controllers=rates(sheddable=0))
+QUARTER = Snapshot(NOW, controllers=rates(sheddable=250_000))
+UNSERVED = Snapshot(NOW, controllers=Controllers(queues={JOB.queue: QueueControl(unserved=True, since=SINCE)}))
+BURNING = Snapshot(NOW, controllers=Controllers(levels={"api": LevelControl(level=2, since=SINCE)}))
+FAILING = Snapshot(NOW, controllers=Controllers(targets={JOB.task: TargetControl(rate=200_000, since=SINCE)}))
+
+
+def case(snapshot: Snapshot, credit: int | None = 0) -> Case:
+    state = JobState(watermark=NOW, trigger=JOB.trigger.describe(), credit=credit)
+    return Case(DEFINITION, SETTINGS, "dev", None, Live(snapshot), explain(JOB, snapshot, NOW, state=state))
+
+
+def shown(snapshot: Snapshot, capsys: pytest.CaptureFixture[str], credit: int | None = 0) -> str:
+    print_explanation(case(snapshot, credit))
+    return capsys.readouterr().out
+
+
+def test_the_job_of_these_tests_is_sheddable() -> None:
+    assert JOB.criticality is Criticality.SHEDDABLE
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "sentence", "remedies"),
+    [
+        (
+            STOPPED,
+            (
+                "The queue maintenance, where messages wait 1m13s, does not drain. It is throttled since "
+                "2026-11-22T11:50:00Z: none of the job's fires goes out. This fire is out of turn: it waits,"
+            ),
+            [
+                TRIGGER,
+                EXEMPT,
+                "minsy control pin 100% --queue maintenance --criticality sheddable --for 1h",
+                "minsy control gate backlog observe",
+            ],
+        ),
+        (
+            UNSERVED,
+            "No worker that lives serves the queue maintenance since 2026-11-22T11:50:00Z: one fire of the job waits",
+            [
+                "celery -A apps.worker_io.celery_app worker -l info",
+                EXEMPT,
+                "minsy control gate backlog observe",
+            ],
+        ),
+        (
+            BURNING,
+            "The objective api burns its error budget, at level 2 of 3 since 2026-11-22T11:50:00Z: none of",
+            [TRIGGER, EXEMPT, "minsy control gate slo observe"],
+        ),
+        (
+            FAILING,
+            (
+                f"Nearly every run of the task {JOB.task} fails. It is throttled since 2026-11-22T11:50:00Z: "
+                "20% of the job's fires go out, as probes."
+            ),
+            [TRIGGER, EXEMPT, "minsy control gate failing_target observe"],
+        ),
+        (
+            pins(0, None, None),
+            "An operator has pinned queue maintenance at 0% since 2026-11-22T11:50:00Z (the “disk” is full).",
+            [TRIGGER, "minsy control unpin --queue maintenance"],
+        ),
+        (
+            pins(100_000, Criticality.SHEDDABLE, NOW + 60_000),
+            "has pinned queue maintenance, sheddable at 10% since 2026-11-22T11:50:00Z until 2026-11-22T12:01:00Z (",
+            [TRIGGER, "minsy control unpin --queue maintenance --criticality sheddable"],
+        ),
+    ],
+)
+def test_each_throttle_is_told_with_what_would_change_it(
+    snapshot: Snapshot, sentence: str, remedies: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = shown(snapshot, capsys)
+    assert sentence in text
+    assert "asked again at" in text
+    assert "To change it, any of:\n" + "".join(f"    {remedy}\n" for remedy in remedies) in text
+    [opinion] = explanation_as_json(case(snapshot))["opinions"]
+    assert opinion["to_change_it"] == remedies
+    assert opinion["until"] is not None
+
+
+def test_a_fire_in_turn_is_told_and_its_job_can_be_helped_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(QUARTER, capsys, credit=750_000)
+    assert "would be: fire, on_time" in text
+    assert "25% of the job's fires go out. This fire is in turn. To change it, any of:\n" in text
+    assert "This fire is out of turn" in shown(QUARTER, capsys, credit=700_000)
+
+
+def test_a_gate_that_observes_needs_no_change(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(STOPPED._replace(gate_modes={backlog.NAME: GateMode.OBSERVE}), capsys)
+    assert "would be: fire, on_time; observe: would have been held back: throttled" in text
+    assert "The gate backlog only observes: what follows is recorded, and holds nothing back." in text
+    assert "To change it" not in text
+
+
+def test_an_exempt_job_is_not_told_to_be_throttled(capsys: pytest.CaptureFixture[str]) -> None:
+    exempt = {EXPORT: Exemption(EXPORT, since=SINCE, until=None, note="")}
+    assert "No gate has anything to say of it." in shown(STOPPED._replace(exempt=exempt), capsys)
+
+
+@pytest.fixture
+def minsy(tmp_path: Path) -> Minsy:
+    return minsy_in(tmp_path)
+
+
+def test_what_is_proposed_is_accepted_and_helps(minsy: Minsy, redis_url: str) -> None:
+    def explained() -> dict[str, Any]:
+        done = minsy("explain", EXPORT, "--json", REDIS_URL=redis_url, USER_EMAIL_CSV_EXPORT_ENABLED="true")
+        assert done.returncode == 0, done.stderr
+        explanation: dict[str, Any] = json.loads(done.stdout)
+        return explanation
+
+    assert minsy("control", "pin", "0", "--queue", "maintenance", REDIS_URL=redis_url).returncode == 0
+    held = explained()
+    assert (held["decision"]["decision"], held["decision"]["reason"]) == ("defer", "pinned")
+    [opinion] = held["opinions"]
+    [unpin] = [remedy for remedy in opinion["to_change_it"] if remedy.startswith("minsy control")]
+    assert minsy(*shlex.split(unpin)[1:], REDIS_URL=redis_url).returncode == 0
+    assert explained()["decision"]["decision"] == "fire"
+
+
+def test_what_beat_throttles_now_is_in_it_and_what_it_throttled_yesterday_is_not(minsy: Minsy, redis_url: str) -> None:
+    redis = open_broker_redis(Celery("minsy", broker=redis_url))
+    assert redis is not None
+    now = to_instant(datetime.now(UTC))
+    for stepped_at, reason in ((now, "throttled"), (now - DAY_MS, "on_time")):
+        assert STOPPED.controllers.throttles
+        RedisStateStore(redis).save_controllers(controllers_text(STOPPED.controllers._replace(stepped_at=stepped_at)))
+        done = minsy("explain", EXPORT, "--json", REDIS_URL=redis_url, USER_EMAIL_CSV_EXPORT_ENABLED="true")
+        assert json.loads(done.stdout)["decision"]["reason"] == reason
+    redis.close()
+
+
+def test_commands_that_are_proposed_of_the_others_are_accepted(minsy: Minsy, redis_url: str) -> None:
+    [opinion] = explanation_as_json(case(STOPPED))["opinions"]
+    for remedy in opinion["to_change_it"]:
+        done = minsy(*shlex.split(remedy)[1:], REDIS_URL=redis_url, USER_EMAIL_CSV_EXPORT_ENABLED="true")
+        assert (done.returncode, done.stderr) == (0, "")
+    control = said(redis_url)
+    assert [(pin.rate, pin.criticality) for pin in control.pins] == [(1_000_000, Criticality.SHEDDABLE)]
+    assert [exemption.job for exemption in control.exemptions] == [EXPORT]
+    assert control.gate_modes == {"backlog": GateMode.OBSERVE}

@@ -1,0 +1,66 @@
+"""Rates as a person types and reads them."""
+
+import pytest
+import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.cli.rates import ALL, rate_in_words, rate_of
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("0", 0),
+        ("1", ALL),
+        ("1.0", ALL),
+        ("0.25", 250_000),
+        (".5", 500_000),
+        ("25%", 250_000),
+        (" 33.3333 %", 333_333),
+        ("100%", ALL),
+        ("0%", 0),
+        ("0.000001", 1),
+        ("0.0001%", 1),
+        ("1%", 10_000),
+    ],
+)
+def test_a_share_is_read(text: str, rate: int) -> None:
+    assert rate_of(text) == rate
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "%",
+        "-1",
+        "1e-1",
+        "nan",
+        "inf",
+        "1.",
+        "0,5",
+        "½",
+        "\N{ARABIC-INDIC DIGIT FIVE}%",
+        "0.5%%",
+        "1000",
+        "1.0000001",
+    ],
+)
+def test_what_is_no_share_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        rate_of(text)
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(0, "0%"), (ALL, "100%"), (1, "0.0001%"), (125_000, "12.5%"), (100_000, "10%")]
+)
+def test_a_share_is_told_in_per_cent(rate: int, text: str) -> None:
+    assert rate_in_words(rate) == text
+
+
+@settings(max_examples=300)
+@given(st.integers(0, ALL))
+def test_what_is_told_reads_again_as_the_same(rate: int) -> None:
+    assert rate_of(rate_in_words(rate)) == rate
+    assert rate_of(f"{rate / ALL:.6f}") == rate

@@ -1,0 +1,188 @@
+"""What `minsy status` says of the adaptive control."""
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from apps.cli.throttle_status import ControlState, control_state_as_json, print_control_state
+from packages.infra.beat.beat_status import BeatStatus
+from packages.infra.beat.kept_controllers import KeptControllers
+from packages.infra.beat.standing import Standing
+from packages.infra.beat.stored_controllers import controllers_text
+from packages.infra.control.redis_control import RedisControl
+from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
+from packages.scheduling.control.controllers import (
+    Controllers,
+    LevelControl,
+    QueueControl,
+    TargetControl,
+    WaitBasis,
+)
+from packages.scheduling.instants import to_datetime, to_instant
+from packages.scheduling.model import Criticality
+from packages.scheduling.policies import GateMode
+from packages.scheduling.snapshot import Pin
+from tests.cli.test_beat_status import lines_of, said_to, status
+
+SHEDDABLE, PLUS = Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS
+AT = 1_767_614_400_000
+MODES = dict.fromkeys(("backlog", "slo", "failing_target"), GateMode.ENFORCE)
+CONTROLLERS = Controllers(
+    stepped_at=AT,
+    queues={
+        "maintenance": QueueControl(41_300, WaitBasis.OLDEST, 120, AT, {SHEDDABLE: 0, PLUS: 345_000}, AT - 9_000),
+        "notifications": QueueControl(None, WaitBasis.STUCK, 7, AT, since=AT, unserved=True),
+        "market_data": QueueControl(0, WaitBasis.EMPTY, 0),
+        "paper_trading": QueueControl(),
+    },
+    levels={"orders_fast": LevelControl(2, AT, sheds=frozenset({"market_data"})), "calm": LevelControl(0, AT)},
+    targets={"maintenance.export": TargetControl(200_000, AT)},
+    coalesced={("maintenance", SHEDDABLE): 31},
+)
+STATE = ControlState(
+    CONTROLLERS,
+    AT,
+    leads=True,
+    is_on=True,
+    pins=(Pin("trade_approval", SHEDDABLE, 500_000, AT, None, "a release"),),
+    modes=MODES,
+    owed={("maintenance", SHEDDABLE): 2},
+)
+
+
+def shown(state: ControlState, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    """The cells of each line."""
+    print_control_state(state, since=lambda instant: str(instant - AT))
+    return [re.split(r" {2,}", line.strip()) for line in capsys.readouterr().out.splitlines() if line.strip()]
+
+
+def test_what_is_held_back_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    head, *rows = shown(STATE, capsys)
+    assert head == [
+        "queue",
+        "criticality",
+        "rate",
+        "reason",
+        "since",
+        "wait",
+        "waiting",
+        "jobs owing",
+        "coalesced",
+    ]
+    assert rows == [
+        ["maintenance", "sheddable", "0%", "backlog", "-9000", "41.3 s, oldest message", "120", "2", "31"],
+        ["maintenance", "sheddable_plus", "34.5%", "backlog", "-9000", "41.3 s, oldest message", "120"],
+        ["market_data", "sheddable", "0%", "objective orders_fast at L2", "0", "0.0 s, empty", "0"],
+        ["market_data", "sheddable_plus", "50%", "objective orders_fast at L2", "0", "0.0 s, empty", "0"],
+        ["notifications", "sheddable", "0%", "no consumer", "0", "without end: nothing is completed", "7"],
+        ["notifications", "sheddable_plus", "0%", "no consumer", "0", "without end: nothing is completed", "7"],
+        ["trade_approval", "sheddable", "50%", "pinned: a release", "0"],
+        ["20%", "target failing: task maintenance.export", "0"],
+        ["paper_trading", "all", "100%"],
+    ]
+
+
+def test_what_is_only_observed_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    modes = {**MODES, "backlog": GateMode.OBSERVE, "failing_target": GateMode.OFF}
+    rows = shown(STATE._replace(modes=modes), capsys)
+    assert rows[1][3] == "backlog (only observed)"
+    assert not any("target failing" in cell for row in rows for cell in row)
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        (ControlState(Controllers(), AT, leads=True, is_on=True), "adaptive control: nothing is throttled"),
+        (ControlState(CONTROLLERS, AT, leads=True), "adaptive control: off"),
+        (ControlState(CONTROLLERS, AT), "adaptive control: no beat leads"),
+        (ControlState(None, AT, leads=True), "adaptive control: its stored state cannot be read here"),
+    ],
+)
+def test_where_nothing_is_held_back_one_line_says_so(
+    state: ControlState, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shown(state, capsys)[0] == [line]
+
+
+def test_a_fire_that_is_still_owed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    state = ControlState(Controllers(), AT, leads=True, is_on=True, owed={("q", SHEDDABLE): 3})
+    assert shown(state, capsys)[1] == ["q", "sheddable", "100%", "3"]
+
+
+def test_the_same_as_json() -> None:
+    told: Any = json.loads(json.dumps(control_state_as_json(STATE)))
+    assert (told["on"], told["as_of"], told["gates"]) == (True, "2026-01-05T12:00:00.000Z", dict(MODES))
+    assert told["throttled"][1] == {
+        "queue": "maintenance",
+        "criticality": "sheddable_plus",
+        "rate": 0.345,
+        "reason": "throttled",
+        "since": "2026-01-05T11:59:51.000Z",
+        "observed": False,
+        "objective": None,
+        "level": None,
+        "note": "",
+    }
+    assert told["queues"][0] == {
+        "queue": "maintenance",
+        "wait_ms": 41_300,
+        "basis": "oldest",
+        "messages": 120,
+        "unserved": False,
+    }
+    assert told["objectives"][1] == {"objective": "orders_fast", "level": 2, "since": "2026-01-05T12:00:00.000Z"}
+    assert told["failing_tasks"] == [{"task": "maintenance.export", "rate": 0.2, "since": "2026-01-05T12:00:00.000Z"}]
+    assert told["owed"] == [{"queue": "maintenance", "criticality": "sheddable", "count": 2}]
+    assert told["coalesced"] == [{"queue": "maintenance", "criticality": "sheddable", "count": 31}]
+    assert control_state_as_json(None) is None
+
+
+def opened(redis_url: str) -> BrokerRedis:
+    redis = open_broker_redis(Celery("minsy", broker=redis_url))
+    assert redis is not None
+    return redis
+
+
+def test_the_command_reads_what_is_kept_and_said(tmp_path: Path, redis_url: str) -> None:
+    now = to_instant(datetime.now(UTC).replace(microsecond=0))
+    assert "adaptive control: no beat leads" in lines_of(status(tmp_path, redis_url))
+    leader = BeatStatus(
+        "host:1:ab",
+        Standing.LEADING,
+        7,
+        now,
+        now,
+        7,
+        control=MODES,
+        owed={("maintenance", SHEDDABLE): 2},
+    )
+    said_to(redis_url, leader)
+    assert "adaptive control: nothing is throttled" not in lines_of(status(tmp_path, redis_url))
+    redis = opened(redis_url)
+    RedisControl(redis).pin(Pin("trade_approval", None, 0, now, None, ""))
+    KeptControllers(redis).write(controllers_text(CONTROLLERS))
+    redis.close()
+    lines = lines_of(status(tmp_path, redis_url))
+    since = f"{to_datetime(AT - 9_000):%Y-%m-%dT%H:%M:%S}+00:00"
+    assert f"maintenance sheddable 0% backlog {since} 41.3 s, oldest message 120 2 31" in lines
+    assert any(line.startswith("trade_approval critical_plus 0% pinned") for line in lines)
+    told = json.loads(status(tmp_path, redis_url, "--json"))["control"]
+    assert {(each["queue"], each["reason"]) for each in told["throttled"]} >= {
+        ("maintenance", "throttled"),
+        ("trade_approval", "pinned"),
+    }
+
+
+def test_a_state_that_is_not_ours_is_left_where_it_is(tmp_path: Path, redis_url: str) -> None:
+    redis = opened(redis_url)
+    KeptControllers(redis).write("not ours")
+    lines = lines_of(status(tmp_path, redis_url))
+    assert "adaptive control: its stored state cannot be read here" in lines
+    assert json.loads(status(tmp_path, redis_url, "--json"))["control"]["readable"] is False
+    assert redis.client.get(redis.key("beat:controllers")) == b"not ours"
+    redis.close()

@@ -1,0 +1,107 @@
+"""What the workers tell, as readings of queues and tasks."""
+
+from typing import Any
+
+import pytest
+
+from packages.infra.probes.waiting import Waiting
+from packages.infra.probes.work import PACE_OVER_MS, Work
+from packages.scheduling.readings import QueueReading, TaskReading
+from tests.probes.workers import SPAN_MS, Counts, Heartbeats, ended, worker
+
+NOW = 10_000_000_000
+ONE = Waiting(ready=1, oldest_ms=7)
+
+
+class Echo:
+    """A pipeline that answers each command with its argument."""
+
+    def __init__(self) -> None:
+        self.answers: list[bytes] = []
+
+    def echo(self, text: str) -> None:
+        self.answers.append(text.encode())
+
+
+def told(counts: Counts, *workers: Any) -> Work:  # noqa: ANN401  # states of workers
+    work, pipe = Work(counts, Heartbeats(*workers)), Echo()
+    assert work.ask(pipe, NOW) == len(pipe.answers) == 3
+    work.take(pipe.answers, NOW)
+    return work
+
+
+@pytest.mark.parametrize(
+    ("workers", "consumers"),
+    [
+        ([], None),
+        ([worker("other")], None),
+        ([worker("area")], 1),
+        ([worker("area"), worker("area", "other"), worker("other")], 2),
+        ([worker("area"), worker("area", alive=False)], 1),
+        ([worker("area", alive=False)], 0),
+        # It goes on without this queue.
+        ([worker("other", left=["area"])], 0),
+        ([worker(alive=True)], None),
+    ],
+)
+def test_consumers_are_those_that_live_once_anyone_is_known_to_have_served_it(
+    workers: list[Any], consumers: int | None
+) -> None:
+    assert told(Counts(), *workers).queue("area", ONE).consumers == consumers
+
+
+def test_of_a_queue_that_nobody_tells_of_nothing_is_known_but_what_waits() -> None:
+    work = told(Counts(ended("area", "a", ok=3)), worker("other"))
+    assert work.queue("area", ONE) == QueueReading(ready=1, oldest_ms=7)
+
+
+def test_what_is_under_way_is_summed_over_the_workers_that_live() -> None:
+    work = told(
+        Counts(),
+        worker("area", "x", reserved={"area": 2, "x": 9}, running={"area": 1}),
+        worker("y", left=["area"], reserved={"area": 1}),
+        worker("area", "z", alive=False, reserved={"area": 50}, running={"area": 50}),
+    )
+    reading = work.queue("area", ONE)
+    assert (reading.reserved, reading.running, reading.consumers) == (3, 1, 1)
+    assert reading.beside == {"x"}
+
+
+def test_what_dead_workers_had_taken_is_not_known_to_be_under_way_anywhere() -> None:
+    reading = told(Counts(), worker("area", "x", alive=False, reserved={"area": 5})).queue("area", ONE)
+    assert (reading.reserved, reading.running, reading.consumers, reading.beside) == (None, None, 0, frozenset())
+
+
+def test_the_pace_of_a_queue_counts_runs_of_all_tasks_well_or_not() -> None:
+    work = told(
+        Counts(ended("area", "a", ok=3, failed=1), ended("area", "b", ok=5, expired=7), ended("other", "a", ok=100)),
+        worker("area"),
+    )
+    reading = work.queue("area", ONE)
+    assert (reading.completed, reading.over_ms) == (9, SPAN_MS)
+    assert work.queue("idle", ONE).completed is None
+    assert PACE_OVER_MS <= SPAN_MS
+
+
+def test_a_queue_that_is_served_and_completes_nothing_has_a_pace_of_zero() -> None:
+    reading = told(Counts(), worker("area")).queue("area", ONE)
+    assert (reading.completed, reading.over_ms) == (0, SPAN_MS)
+
+
+def test_tasks_are_summed_over_all_queues() -> None:
+    work = told(
+        Counts(ended("x", "a", ok=1, failed=2, expired=9), ended("y", "a", ok=4), ended("x", "b", ok=1)), worker("x")
+    )
+    assert work.tasks({"a", "idle"}, NOW) == {"a": TaskReading(7, 5), "idle": TaskReading(0, 0)}
+
+
+def test_while_no_worker_tells_anything_no_task_is_known_to_have_ended_well_or_not() -> None:
+    assert told(Counts()).tasks({"a"}, NOW) == {}
+
+
+def test_a_window_is_told_once_all_of_it_is_known() -> None:
+    counts = Counts(ended("x", "a", ok=1), known=False)
+    work = told(counts)
+    assert work.counts_of(60_000, NOW) is None
+    counts.known = True
+    assert work.counts_of(60_000, NOW) == [ended("x", "a", ok=1)]

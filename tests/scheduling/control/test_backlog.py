@@ -1,0 +1,181 @@
+"""When a queue counts as overloaded, who is throttled first and how far, and how the rates come back."""
+
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from packages.scheduling.control.controllers import QueueControl, WaitBasis
+from packages.scheduling.control.policy import ONE, BacklogPolicy
+from packages.scheduling.instants import SECOND_MS
+from packages.scheduling.readings import QueueReading
+from packages.scheduling.snapshot import Reading
+from tests.scheduling.control.readings import ALL, EMPTY, INTERVAL_MS, Stepped, waiting
+from tests.scheduling.jobs import MIDNIGHT
+
+if TYPE_CHECKING:
+    from packages.scheduling.model import Criticality
+
+SHEDDABLE, PLUS, CRITICAL, CRITICAL_PLUS = ALL
+# A wait above the target must have stood for a minute: the first and twelve more readings.
+UNTIL_STANDING = 13
+
+
+def test_a_wait_that_stands_for_the_interval_is_an_overload_and_one_that_drains_is_none() -> None:
+    burst = Stepped()
+    burst.step(UNTIL_STANDING - 1, area=waiting(20_000))
+    burst.step(1, area=waiting(4_000))
+    burst.step(UNTIL_STANDING - 1, area=waiting(20_000))
+    assert not burst.queues["area"].rates
+    standing = Stepped()
+    standing.step(UNTIL_STANDING - 1, area=waiting(20_000))
+    assert not standing.queues["area"].rates
+    standing.step(1, area=waiting(20_000))
+    assert set(standing.queues["area"].rates) == {SHEDDABLE}
+
+
+def test_the_least_critical_are_throttled_first_and_come_back_last() -> None:
+    control = Stepped(BacklogPolicy(least_rates={SHEDDABLE: 0, PLUS: 100_000, CRITICAL: 500_000}))
+    order: list[tuple[Criticality, ...]] = []
+    for _ in range(120):
+        control.step(1, area=waiting(60_000))
+        order.append(tuple(control.queues["area"].rates))
+    assert list(dict.fromkeys(order)) == [(), (SHEDDABLE,), (SHEDDABLE, PLUS), (SHEDDABLE, PLUS, CRITICAL)]
+    assert dict(control.queues["area"].rates) == {SHEDDABLE: 0, PLUS: 100_000, CRITICAL: 500_000}
+    back: list[tuple[Criticality, ...]] = []
+    while control.queues["area"].rates:
+        control.step(1, area=EMPTY)
+        back.append(tuple(control.queues["area"].rates))
+    assert list(dict.fromkeys(back)) == [(SHEDDABLE, PLUS, CRITICAL), (SHEDDABLE, PLUS), (SHEDDABLE,), ()]
+
+
+def test_critical_work_is_left_alone_unless_it_is_told_otherwise() -> None:
+    control = Stepped()
+    control.step(500, area=waiting(600_000))
+    assert dict(control.queues["area"].rates) == {SHEDDABLE: 0, PLUS: 50_000}
+
+
+def test_a_long_wait_is_cut_more_at_once() -> None:
+    mild, grave = Stepped(), Stepped()
+    mild.step(UNTIL_STANDING, area=waiting(6_000))
+    grave.step(UNTIL_STANDING, area=waiting(600_000))
+    policy = mild.policy
+    assert mild.rate(SHEDDABLE) == ONE - policy.decrease
+    assert grave.rate(SHEDDABLE) == ONE - policy.decrease * policy.steepest
+
+
+def test_a_queue_that_will_soon_have_drained_is_cut_no_further() -> None:
+    control = Stepped()
+    control.step(UNTIL_STANDING, area=waiting(30_000, messages=100))
+    cut = control.rate(SHEDDABLE)
+    for messages in range(90, 30, -10):
+        control.step(1, area=waiting(30_000, messages=messages))
+        assert control.rate(SHEDDABLE) == cut
+    control.step(1, area=waiting(30_000, messages=39))
+    control.step(1, area=waiting(30_000, messages=39))
+    assert control.rate(SHEDDABLE) < cut
+
+
+def test_workers_that_serve_several_queues_are_relieved_of_what_matters_least_in_any_of_them() -> None:
+    control = Stepped(present={"trading": (CRITICAL,), "area": (SHEDDABLE, CRITICAL), "far": (SHEDDABLE,)})
+    trading = waiting(60_000)._replace(beside=frozenset({"area"}))
+    area = EMPTY._replace(beside=frozenset({"trading"}))
+    control.step(UNTIL_STANDING + 30, trading=trading, area=area, far=EMPTY)
+    assert dict(control.queues["area"].rates) == {SHEDDABLE: 0}
+    assert not control.queues["trading"].rates
+    assert not control.queues["far"].rates
+    # While the neighbour is in need nothing rises, though this queue is empty.
+    control.step(5, trading=waiting(6_000)._replace(beside=frozenset({"area"})), area=area)
+    assert dict(control.queues["area"].rates) == {SHEDDABLE: 0}
+    control.step(1, trading=EMPTY._replace(beside=frozenset({"area"})), area=area)
+    assert control.rate(SHEDDABLE) == control.policy.increase
+
+
+def test_a_queue_that_nobody_serves_is_no_overload_but_is_said_to_be_unserved() -> None:
+    control = Stepped()
+    control.step(60, area=waiting(900_000, consumers=0))
+    served = control.queues["area"]
+    assert (served.unserved, dict(served.rates), served.since) == (True, {}, MIDNIGHT)
+    control.step(1, area=waiting(900_000, consumers=1))
+    assert (control.queues["area"].unserved, control.queues["area"].since) == (False, None)
+
+
+def test_who_serves_a_queue_may_be_unknown_and_is_not_nobody_then() -> None:
+    control = Stepped()
+    control.step(1, area=waiting(1_000, consumers=None))
+    assert not control.queues["area"].unserved
+
+
+def test_an_absent_reading_holds_what_was_decided_and_lets_go_in_the_end() -> None:
+    control = Stepped()
+    control.step(UNTIL_STANDING + 5, area=waiting(60_000))
+    held = control.rate(SHEDDABLE)
+    last = Reading(EMPTY, control.now)
+    while control.now + INTERVAL_MS <= last.taken_at + control.policy.standing_ms:
+        control.step_on({"area": last})
+        assert control.rate(SHEDDABLE) == held
+        assert control.queues["area"].wait_ms is None
+    control.step_on({"area": last})
+    assert control.rate(SHEDDABLE) == held + control.policy.increase
+
+
+def test_a_wait_without_end_counts_as_one_above_any_target() -> None:
+    control = Stepped()
+    control.step(UNTIL_STANDING, area=QueueReading(ready=3, completed=0, over_ms=30_000))
+    assert control.queues["area"].basis is WaitBasis.STUCK
+    assert control.rate(SHEDDABLE) < ONE
+
+
+def test_a_queue_may_have_a_target_of_its_own() -> None:
+    control = Stepped(BacklogPolicy(targets_ms={"area": 30 * SECOND_MS}))
+    control.step(60, area=waiting(29_000))
+    assert not control.queues["area"].rates
+
+
+maybe = st.none() | st.integers(0, 10**6)
+queue_readings = st.builds(
+    QueueReading,
+    ready=maybe,
+    oldest_ms=maybe,
+    reserved=maybe,
+    running=maybe,
+    completed=maybe,
+    over_ms=st.sampled_from([0, 30_000]),
+    consumers=st.none() | st.integers(0, 3),
+    beside=st.sampled_from([frozenset(), frozenset({"other"}), frozenset({"area", "other", "gone"})]),
+)
+histories = st.lists(
+    st.dictionaries(st.sampled_from(["area", "other", "unknown"]), queue_readings, max_size=3), max_size=60
+)
+
+
+@given(histories)
+def test_whatever_is_read_no_rate_leaves_its_bounds_and_critical_plus_is_never_throttled(
+    history: list[dict[str, QueueReading]],
+) -> None:
+    control = Stepped(present={"area": ALL, "other": (SHEDDABLE, CRITICAL_PLUS)})
+    again = Stepped(present={"area": ALL, "other": (SHEDDABLE, CRITICAL_PLUS)})
+    for readings in history:
+        queues = control.step(1, **readings)
+        assert queues == again.step(1, **readings)
+        assert set(queues) == {"area", "other"}
+        for each in queues.values():
+            assert CRITICAL_PLUS not in each.rates
+            assert CRITICAL not in each.rates
+            assert all(control.policy.least_rates[c] <= rate < ONE for c, rate in each.rates.items())
+
+
+@given(histories, st.integers(1, 5))
+def test_an_absent_reading_never_reads_as_zero(history: list[dict[str, QueueReading]], absent: int) -> None:
+    """What is not read neither throttles nor sets free: for as long as it was read lately, the rates stay."""
+    control = Stepped(present={"area": ALL, "other": (SHEDDABLE, CRITICAL_PLUS)})
+    for readings in history:
+        control.step(1, **readings)
+    control.step(1, area=waiting(60_000), other=waiting(60_000))
+    before: dict[str, QueueControl] = dict(control.queues)
+    last = {queue: Reading(EMPTY._replace(ready=None), control.now - INTERVAL_MS) for queue in before}
+    for _ in range(absent):
+        control.step_on(last)
+    assert {queue: each.rates for queue, each in control.queues.items()} == {
+        queue: each.rates for queue, each in before.items()
+    }

@@ -1,0 +1,146 @@
+"""The engine under control: an interval at a time, from readings to decisions, and back when it is told to forget."""
+
+from packages.scheduling.control.backlog import Present
+from packages.scheduling.control.controllers import NEUTRAL, Controllers
+from packages.scheduling.control.policy import BacklogPolicy, ControlPolicy, TargetPolicy
+from packages.scheduling.decision import Reason, Verdict
+from packages.scheduling.engine import Engine
+from packages.scheduling.instants import SECOND_MS
+from packages.scheduling.model import Criticality
+from packages.scheduling.policies import GateMode
+from packages.scheduling.readings import QueueReading
+from packages.scheduling.snapshot import Reading, Snapshot
+from packages.scheduling.state import JobState
+from tests.scheduling.control.readings import EMPTY, waiting
+from tests.scheduling.jobs import MIDNIGHT, MINUTE, a_job
+
+INTERVAL_MS = ControlPolicy().interval_ms
+SHEDDABLE = Criticality.SHEDDABLE
+
+
+def an_engine(policy: ControlPolicy | None) -> Engine:
+    engine = Engine()
+    for number in range(4):
+        job = a_job(f"area.job_{number}", every=5 * SECOND_MS, criticality=SHEDDABLE)
+        engine.add(job, JobState(MIDNIGHT, job.trigger.describe()), MIDNIGHT)
+    engine.use_control(policy)
+    return engine
+
+
+def ticked(engine: Engine, now: int, reading: QueueReading | None) -> list[Reason]:
+    queues = {} if reading is None else {"area": Reading(reading, now)}
+    tick = engine.tick(Snapshot(now, queues=queues), now)
+    return [decision.reason for decision in tick.decisions if decision.verdict is not Verdict.SKIP]
+
+
+def overloaded(engine: Engine, intervals: int, start: int = MIDNIGHT) -> int:
+    """The instant behind so many intervals with a wait that stands."""
+    for number in range(1, intervals + 1):
+        ticked(engine, start + number * INTERVAL_MS, waiting(60_000))
+    return start + (intervals + 1) * INTERVAL_MS
+
+
+def test_an_overload_throttles_and_its_end_lets_go() -> None:
+    engine = an_engine(ControlPolicy())
+    now = overloaded(engine, 40)
+    assert dict(engine.controllers.queues["area"].rates) == {SHEDDABLE: 0}
+    assert ticked(engine, now, waiting(60_000)) == [Reason.THROTTLED] * 4
+    assert engine.debt == {("area", SHEDDABLE): 4}
+    assert engine.controllers.coalesced[("area", SHEDDABLE)] > 50
+    for number in range(80):
+        said = ticked(engine, now + number * INTERVAL_MS, EMPTY)
+    assert said == [Reason.ON_TIME] * 4
+    assert not engine.debt
+    assert not engine.controllers.throttles
+    assert not engine.controllers.coalesced
+
+
+def test_an_interval_is_stepped_once_however_often_it_is_ticked() -> None:
+    engine = an_engine(ControlPolicy())
+    ticked(engine, MIDNIGHT, waiting(60_000))
+    first = engine.controllers
+    for at in range(0, INTERVAL_MS, 500):
+        ticked(engine, MIDNIGHT + at, waiting(60_000))
+        assert engine.controllers is first
+    ticked(engine, MIDNIGHT + INTERVAL_MS, waiting(60_000))
+    assert engine.controllers is not first
+
+
+def test_a_clock_that_was_set_back_does_not_hold_the_control_up() -> None:
+    engine = an_engine(ControlPolicy())
+    ticked(engine, MIDNIGHT + 60 * MINUTE, EMPTY)
+    ticked(engine, MIDNIGHT, EMPTY)
+    assert engine.controllers.stepped_at == MIDNIGHT
+
+
+def test_without_a_policy_nothing_is_learnt_and_what_was_learnt_is_forgotten() -> None:
+    engine = an_engine(None)
+    assert ticked(engine, overloaded(engine, 40), waiting(60_000)) == [Reason.ON_TIME] * 4
+    assert engine.controllers is NEUTRAL
+    engine = an_engine(ControlPolicy())
+    now = overloaded(engine, 40)
+    engine.use_control(None)
+    assert Reason.ON_TIME in ticked(engine, now, waiting(60_000))
+    assert engine.controllers is NEUTRAL
+
+
+def test_a_gate_that_is_off_or_observes_by_its_setting_holds_nothing_back() -> None:
+    for mode in (GateMode.OFF, GateMode.OBSERVE):
+        engine = an_engine(ControlPolicy(backlog=BacklogPolicy(mode=mode), target=TargetPolicy(mode=mode)))
+        now = overloaded(engine, 40)
+        tick = engine.tick(Snapshot(now, queues={"area": Reading(waiting(60_000), now)}), now)
+        assert {decision.verdict for decision in tick.decisions} == {Verdict.FIRE}
+        kept = [opinion.reason for decision in tick.decisions for opinion in decision.opinions]
+        assert kept == ([] if mode is GateMode.OFF else [Reason.THROTTLED] * 4)
+        assert dict(engine.controllers.queues["area"].rates) == {SHEDDABLE: 0}
+
+
+def test_what_was_learnt_is_forgotten_by_command_of_one_queue_or_of_all() -> None:
+    engine = an_engine(ControlPolicy())
+    now = overloaded(engine, 40)
+    engine.reset_control("elsewhere")
+    assert dict(engine.controllers.queues["area"].rates) == {SHEDDABLE: 0}
+    engine.reset_control("area")
+    assert "area" not in engine.controllers.queues
+    assert Reason.ON_TIME in ticked(engine, now, waiting(60_000))
+    engine.reset_control()
+    assert engine.controllers is NEUTRAL
+
+
+def test_another_engine_goes_on_where_one_was() -> None:
+    before, after = an_engine(ControlPolicy()), an_engine(ControlPolicy())
+    now = overloaded(before, 20)
+    for name in before.names:
+        after.put_state(name, before.state(name), now)
+    after.put_controllers(before.controllers)
+    for number in range(40):
+        at = now + number * INTERVAL_MS
+        reading = waiting(60_000) if number < 10 else EMPTY
+        assert ticked(after, at, reading) == ticked(before, at, reading)
+    assert after.controllers.queues == before.controllers.queues
+
+
+def test_queues_are_those_that_jobs_go_to() -> None:
+    seen: list[dict[str, set[Criticality]]] = []
+
+    def noting(
+        controllers: Controllers, snapshot: Snapshot, policy: ControlPolicy, present: Present, now: int
+    ) -> Controllers:
+        del snapshot, policy
+        seen.append({queue: set(criticalities) for queue, criticalities in present.items()})
+        return controllers._replace(stepped_at=now)
+
+    engine = an_engine(None)
+    engine.use_control(ControlPolicy(), step=noting)
+    ticked(engine, MIDNIGHT, None)
+    engine.add(a_job("area.tick", criticality=Criticality.CRITICAL), None, MIDNIGHT)
+    engine.add(a_job("area.job_0", criticality=Criticality.CRITICAL_PLUS), None, MIDNIGHT)
+    ticked(engine, MIDNIGHT + INTERVAL_MS, None)
+    for name in list(engine.names):
+        engine.remove(name)
+    ticked(engine, MIDNIGHT + 2 * INTERVAL_MS, None)
+    assert seen == [
+        {"area": {SHEDDABLE}},
+        {"area": {SHEDDABLE, Criticality.CRITICAL, Criticality.CRITICAL_PLUS}},
+        {},
+    ]

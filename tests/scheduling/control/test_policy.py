@@ -1,0 +1,51 @@
+"""Thresholds that contradict each other are refused, by name."""
+
+from typing import Any
+
+import pytest
+
+from packages.scheduling.control.objective import Measure, Objective
+from packages.scheduling.control.policy import ONE, BacklogPolicy, ControlPolicy, SloPolicy, TargetPolicy
+from packages.scheduling.model import Criticality
+from packages.scheduling.policies import PolicyError
+
+LEAST = {Criticality.SHEDDABLE: 0, Criticality.SHEDDABLE_PLUS: 0, Criticality.CRITICAL: ONE}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "named"),
+    [
+        (BacklogPolicy, {"target_ms": 60_000}, "target of every queue, 60000 ms"),
+        (BacklogPolicy, {"target_ms": 0}, "target of every queue"),
+        (BacklogPolicy, {"targets_ms": {"area": 90_000}}, "target of area, 90000 ms"),
+        (BacklogPolicy, {"again_ms": 61_000}, "within the interval"),
+        (BacklogPolicy, {"drained_in": 0}, "at least one"),
+        (BacklogPolicy, {"decrease": 0}, "between 0 and 1"),
+        (BacklogPolicy, {"decrease": ONE}, "between 0 and 1"),
+        (BacklogPolicy, {"increase": 0}, "between 0 and 1"),
+        (BacklogPolicy, {"steepest": 0}, "cut to nothing"),
+        (BacklogPolicy, {"decrease": 600_000, "steepest": 2}, "cut to nothing"),
+        (BacklogPolicy, {"least_rates": {**LEAST, Criticality.CRITICAL: 0}}, "critical work must be above 0"),
+        (BacklogPolicy, {"least_rates": {**LEAST, Criticality.SHEDDABLE: -1}}, "shares from 0 to 1"),
+        (BacklogPolicy, {"least_rates": {**LEAST, Criticality.CRITICAL_PLUS: ONE}}, "shares from 0 to 1"),
+        (BacklogPolicy, {"least_rates": {Criticality.CRITICAL: ONE}}, "sheddable, sheddable_plus and critical"),
+        (SloPolicy, {"dwell_ms": 0}, "dwell"),
+        (SloPolicy, {"least_events": 0}, "events"),
+        (TargetPolicy, {"succeeding": 0}, "between 0 and 1"),
+        (TargetPolicy, {"most_shed": ONE}, "between 0 and 1"),
+        (TargetPolicy, {"least_runs": 0}, "runs"),
+        (ControlPolicy, {"interval_ms": 61_000}, "control interval, 61000 ms"),
+        (ControlPolicy, {"stale_ms": 1_000}, "stale"),
+        (Objective, {"name": "o", "measure": Measure.SUCCESS, "goal": ONE, "task": "a.b"}, "objective o: the goal"),
+        (Objective, {"name": "o", "measure": Measure.SUCCESS, "goal": 990_000}, "one task or one queue"),
+        (Objective, {"name": "o", "measure": Measure.RUN_TIME, "goal": 990_000, "task": "a.b"}, "within"),
+        (Objective, {"name": "o", "measure": Measure.EXTERNAL, "goal": 990_000}, "both queries"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(kind: type[Any], given: dict[str, Any], named: str) -> None:
+    with pytest.raises(PolicyError, match=named):
+        kind(**given)
+
+
+def test_the_defaults_agree_with_each_other() -> None:
+    assert ControlPolicy().gate_modes == dict.fromkeys(("backlog", "slo", "failing_target"), "enforce")

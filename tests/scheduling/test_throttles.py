@@ -1,0 +1,74 @@
+"""What is let through of each kind of fire, as the gates say it."""
+
+from typing import Any
+
+import pytest
+
+from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl
+from packages.scheduling.control.policy import ONE
+from packages.scheduling.decision import Reason
+from packages.scheduling.model import Criticality
+from packages.scheduling.policies import GateMode
+from packages.scheduling.snapshot import Pin, Snapshot
+from packages.scheduling.throttles import Throttle, throttles
+
+NOW = 1_000_000
+SHEDDABLE, CRITICAL = Criticality.SHEDDABLE, Criticality.CRITICAL
+KINDS = [("q", each) for each in Criticality] + [("r", SHEDDABLE)]
+
+
+def found(**given: Any) -> dict[tuple[str, Criticality], Throttle]:  # noqa: ANN401  # fields of a snapshot
+    return {(each.queue, each.criticality): each for each in throttles(Snapshot(taken_at=NOW, **given), KINDS, NOW)}
+
+
+def backlog(**control: Any) -> Controllers:  # noqa: ANN401  # fields of a queue's control
+    return Controllers(queues={"q": QueueControl(since=7, **control)})
+
+
+def test_nothing_is_throttled_by_nothing() -> None:
+    assert found() == found(controllers=backlog()) == {}
+
+
+@pytest.mark.parametrize("rate", [0, 1, ONE // 2, ONE - 1])
+def test_a_rate_is_told_as_it_is(rate: int) -> None:
+    told = found(controllers=backlog(rates={SHEDDABLE: rate}))
+    assert told == {("q", SHEDDABLE): Throttle("q", SHEDDABLE, rate, Reason.THROTTLED, 7)}
+
+
+def test_a_queue_that_nobody_serves_stops_what_is_not_critical() -> None:
+    told = found(controllers=backlog(unserved=True))
+    assert {(each.criticality, each.rate, each.reason) for each in told.values()} == {
+        (SHEDDABLE, 0, Reason.NO_CONSUMER),
+        (Criticality.SHEDDABLE_PLUS, 0, Reason.NO_CONSUMER),
+    }
+
+
+def test_of_two_the_one_that_lets_least_through_is_told() -> None:
+    levels = {"fast": LevelControl(1, 5), "good": LevelControl(2, 6, sheds=frozenset({"q"}))}
+    told = found(controllers=backlog(rates={SHEDDABLE: 300_000})._replace(levels=levels))
+    worst = told["q", SHEDDABLE]
+    assert (worst.rate, worst.reason, worst.objective, worst.level, worst.since) == (
+        0,
+        Reason.OBJECTIVE_BURNING,
+        "good",
+        2,
+        6,
+    )
+    assert (told["r", SHEDDABLE].rate, told["r", SHEDDABLE].objective) == (ONE // 2, "fast")
+
+
+def test_a_pin_stands_above_all_also_where_it_lets_everything_through() -> None:
+    pin = Pin("q", SHEDDABLE, ONE, 9, None, "a test")
+    told = found(controllers=backlog(rates={SHEDDABLE: 0, CRITICAL: 400_000}), pins={("q", SHEDDABLE): pin})
+    assert told["q", SHEDDABLE] == Throttle("q", SHEDDABLE, ONE, Reason.PINNED, 9, note="a test")
+    assert told["q", CRITICAL].rate == 400_000
+    ended = pin._replace(until=NOW)
+    assert found(pins={("q", SHEDDABLE): ended}) == {}
+
+
+def test_what_is_only_observed_is_told_to_be_so_and_what_is_off_is_not_told() -> None:
+    controllers = backlog(rates={SHEDDABLE: 0})._replace(levels={"fast": LevelControl(1, 5)})
+    told = found(controllers=controllers, gate_modes={"backlog": GateMode.OBSERVE})
+    assert (told["q", SHEDDABLE].observed, told["q", SHEDDABLE].rate) == (False, ONE // 2)
+    off = found(controllers=controllers, gate_modes={"backlog": GateMode.OBSERVE, "slo": GateMode.OFF})
+    assert (off["q", SHEDDABLE].observed, off["q", SHEDDABLE].rate) == (True, 0)
