@@ -20,7 +20,7 @@ from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Pin, Snapshot
 
 # A fire that waits asks again after one to two of these, each at another instant: what waits does not come at once.
-ASK_AGAIN_MS: Final = MINUTE_MS
+ASK_AGAIN_MS: Final = 2 * MINUTE_MS
 
 
 def is_exempt(job: Job, snapshot: Snapshot, at: int) -> bool:
