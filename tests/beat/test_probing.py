@@ -9,10 +9,11 @@ from itertools import pairwise
 
 import pytest
 from celery import Celery
+from pydantic import SecretStr
 
 from packages.infra.beat.broker_readings import BrokerReadings
 from packages.infra.beat.celery_host import CeleryHost
-from packages.infra.beat.probing import Probing, probing_of
+from packages.infra.beat.probing import Asked, Probing, probing_of
 from packages.infra.beat.readings import Readings
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.beat.wiring import Opened, open_for
@@ -37,6 +38,7 @@ class Control:
 
     def __init__(self) -> None:
         self.policy = ControlPolicy()
+        self.prometheus_url: SecretStr | None = None
 
 
 class Probe:
@@ -67,9 +69,9 @@ class World:
         self.probes: list[Probe] = []
         self.probing = Probing(self.control, self._open)
 
-    def _open(self, interval_ms: int) -> Probe:
+    def _open(self, interval_ms: int) -> Asked:
         self.probes.append(Probe(interval_ms))
-        return self.probes[-1]
+        return Asked(self.probes[-1], url=self.control.prometheus_url)
 
 
 def test_nothing_is_opened_before_there_is_a_job() -> None:
@@ -161,6 +163,17 @@ def test_a_probe_is_closed_and_opened_again() -> None:
     world.probing.read(NOW)
     world.probing.close()
     world.probing.read(NOW)
+    assert [probe.closed for probe in world.probes] == [True, False]
+    assert world.probes[1].wanted == [({"area"}, {"a.b"}, [])]
+
+
+def test_another_server_for_external_objectives_is_asked_by_another_probe() -> None:
+    world = World()
+    world.probing.want([JOB])
+    world.probing.read(NOW)
+    world.control.prometheus_url = SecretStr("http://one:9090")
+    for step in range(1, 3):
+        world.probing.read(NOW + step * MINUTE_MS)
     assert [probe.closed for probe in world.probes] == [True, False]
     assert world.probes[1].wanted == [({"area"}, {"a.b"}, [])]
 
