@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from packages.scheduling.candidate import ON_TIME_MS, Candidate
 from packages.scheduling.decision import SCHEDULE, Decision, Opinion, Reason, Verdict
-from packages.scheduling.gates import backlog, failing_target, overlap, pause, slo, trading_hours, windows
+from packages.scheduling.gates import backlog, failing_target, overlap, pause, pin, slo, trading_hours, windows
 from packages.scheduling.instants import NEVER_ENDS
 from packages.scheduling.policies import GateMode, OverlapMode, Policies
 from packages.scheduling.snapshot import Snapshot
@@ -38,6 +38,7 @@ class Gate(Protocol):
 # what it calls, with its queue, with the whole service.
 GATES: Final[tuple[Gate, ...]] = (
     pause,
+    pin,
     trading_hours,
     windows,
     overlap,

@@ -25,22 +25,23 @@ ASK_AGAIN_MS: Final = 2 * MINUTE_MS
 
 
 def is_exempt(job: Job, snapshot: Snapshot, at: int) -> bool:
-    """Whether an operator's word, or what it is, keeps every throttle off a job: critical_plus is never throttled."""
-    if job.criticality is Criticality.CRITICAL_PLUS:
-        return True
-    exemption = snapshot.exempt.get(job.name)
-    return exemption is not None and exemption.holds(at)
+    """Whether the control leaves a job alone: an operator has said so, or it is critical_plus."""
+    return job.criticality is Criticality.CRITICAL_PLUS or _is_said_to_be_exempt(job, snapshot, at)
 
 
 def pin_of(job: Job, snapshot: Snapshot, at: int) -> Pin | None:
-    """The pin that holds for a job: that of its criticality before that of its whole queue."""
-    if not snapshot.pins:
+    """The pin that holds for a job, which is not exempt: that of its criticality before that of its whole queue.
+
+    One of a whole queue does not hold critical_plus, which must be named.
+    """
+    if not snapshot.pins or _is_said_to_be_exempt(job, snapshot, at):
         return None
-    for criticality in (job.criticality, None):
-        pin = snapshot.pins.get((job.queue, criticality))
-        if pin is not None and pin.holds(at):
-            return pin
-    return None
+    named = snapshot.pins.get((job.queue, job.criticality))
+    if named is not None and named.holds(at):
+        return named
+    whole = snapshot.pins.get((job.queue, None))
+    is_held = whole is not None and whole.holds(at) and job.criticality is not Criticality.CRITICAL_PLUS
+    return whole if is_held else None
 
 
 def opinion_at(rate: int, gate: str, candidate: Candidate, reason: Reason, facts: tuple[Fact, ...]) -> Opinion | None:
@@ -114,3 +115,8 @@ def credit_after(candidate: Candidate, decision: Decision) -> int | None:
     goes_out = credit >= ONE if enforced is None else is_out
     # What goes out without a whole credit, because it had waited too long, leaves no debt of turns behind.
     return max(0, credit - ONE) if goes_out else min(credit, ONE - 1)
+
+
+def _is_said_to_be_exempt(job: Job, snapshot: Snapshot, at: int) -> bool:
+    exemption = snapshot.exempt.get(job.name)
+    return exemption is not None and exemption.holds(at)
