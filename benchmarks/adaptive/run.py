@@ -5,7 +5,6 @@ often it holds, and the case in which it came out worst or failed. Simulated: th
 """
 
 import os
-import sys
 import time
 from collections.abc import Iterable, Sequence
 
@@ -94,4 +93,4 @@ def _mean(numbers: Iterable[float]) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
