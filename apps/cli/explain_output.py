@@ -25,8 +25,6 @@ from packages.scheduling.explain import Explanation
 from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.job_facts import facts_of
 from packages.scheduling.policies import GateMode
-from packages.scheduling.snapshot import Pin
-from packages.scheduling.throttle import pin_of
 from packages.shared_settings.beat import BeatSettings
 
 RECENT_SHOWN = 5
@@ -139,7 +137,7 @@ def _print_remedies(case: Case) -> None:
 
 
 def _print_throttle(case: Case, opinion: Opinion) -> None:
-    words = throttle_in_words(opinion, _pin(case), until=case.explanation.decision.until)
+    words = throttle_in_words(opinion, until=case.explanation.decision.until)
     if opinion.mode is GateMode.OBSERVE:
         typer.echo(
             f"\nThe gate {opinion.gate} only observes: what follows is recorded, and holds nothing back. {words}"
@@ -207,11 +205,7 @@ def _remedies(case: Case, opinion: Opinion) -> tuple[str, ...]:
     holds_back = opinion.verdict is not Verdict.FIRE or is_throttle(opinion)
     if not holds_back or opinion.mode is not GateMode.ENFORCE:
         return ()
-    return remedies_of(opinion, case.definition, case.settings, _pin(case))
-
-
-def _pin(case: Case) -> Pin | None:
-    return pin_of(case.explanation.job, case.live.snapshot, case.explanation.at)
+    return remedies_of(opinion, case.definition, case.settings)
 
 
 def _opinion(case: Case, opinion: Opinion) -> list[str]:

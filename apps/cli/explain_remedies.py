@@ -7,9 +7,9 @@ from apps.cli.preview_jobs import overrides_of
 from packages.catalogue.jobs import JobDefinition
 from packages.catalogue.queues import QUEUES
 from packages.scheduling.decision import Opinion, Reason
-from packages.scheduling.gates import backlog, failing_target, overlap, pause, slo, trading_hours, windows
+from packages.scheduling.gates import backlog, failing_target, overlap, pause, pin, slo, trading_hours, windows
 from packages.scheduling.policies import UnknownDates
-from packages.scheduling.snapshot import PauseScope, Pin
+from packages.scheduling.snapshot import PauseScope
 from packages.shared_settings.beat import BeatSettings
 
 _SELECTORS: Mapping[str, str] = {
@@ -20,13 +20,8 @@ _SELECTORS: Mapping[str, str] = {
 }
 
 
-def remedies_of(
-    opinion: Opinion, definition: JobDefinition, settings: BeatSettings, pin: Pin | None = None
-) -> tuple[str, ...]:
-    """Commands and settings, the gentlest first; none where nothing is held back. Each setting is a whole line.
-
-    `pin` is the one that holds for the job, if one does.
-    """
+def remedies_of(opinion: Opinion, definition: JobDefinition, settings: BeatSettings) -> tuple[str, ...]:
+    """Commands and settings, the gentlest first; none where nothing is held back. Each setting is a whole line."""
     match opinion.gate:
         case pause.NAME:
             facts = dict(opinion.facts)
@@ -45,8 +40,8 @@ def remedies_of(
                 f"minsy trigger {definition.name} --force",
                 policy_line(definition, settings, overlap="allow"),
             )
-        case backlog.NAME | slo.NAME | failing_target.NAME:
-            return _of_throttle(opinion, definition, pin)
+        case pin.NAME | backlog.NAME | slo.NAME | failing_target.NAME:
+            return _of_throttle(opinion, definition)
         case _:
             return ()
 
@@ -63,12 +58,13 @@ def flag_line(definition: JobDefinition) -> str:
     return f"{definition.flag.upper()}=true"
 
 
-def _of_throttle(opinion: Opinion, definition: JobDefinition, pin: Pin | None) -> tuple[str, ...]:
+def _of_throttle(opinion: Opinion, definition: JobDefinition) -> tuple[str, ...]:
     name, queue = definition.name, definition.queue
+    if opinion.gate == pin.NAME:
+        facts = dict(opinion.facts)
+        of_criticality = f" --criticality {facts['criticality']}" if "criticality" in facts else ""
+        return f"minsy trigger {name}", f"minsy control unpin --queue {facts['queue']}{of_criticality}"
     is_of_backlog = opinion.gate == backlog.NAME
-    if is_of_backlog and pin is not None:
-        of_criticality = "" if pin.criticality is None else f" --criticality {pin.criticality.value}"
-        return f"minsy trigger {name}", f"minsy control unpin --queue {pin.queue}{of_criticality}"
     lines = [f"minsy control exempt {name} --for 1h", f"minsy control gate {opinion.gate} observe"]
     if is_of_backlog and opinion.reason is Reason.NO_CONSUMER:
         return *_worker_lines(queue), *lines

@@ -6,15 +6,16 @@ from typing import Final
 import typer
 
 from packages.scheduling.decide import GATES
-from packages.scheduling.gates import backlog, failing_target, overlap, pause, slo, trading_hours, windows
+from packages.scheduling.gates import backlog, failing_target, overlap, pause, pin, slo, trading_hours, windows
 
 HOLDS_BACK: Final[Mapping[str, str]] = {
     pause.NAME: "what is paused",
+    pin.NAME: "what is out of turn by a pinned rate",
     trading_hours.NAME: "jobs of a market while it is closed",
     windows.NAME: "jobs outside their windows of time",
     overlap.NAME: "jobs of which an earlier run is not over",
     failing_target.NAME: "jobs whose task fails nearly always",
-    backlog.NAME: "jobs of a queue that does not drain, or whose rate is pinned",
+    backlog.NAME: "jobs of a queue that does not drain",
     slo.NAME: "sheddable jobs while an objective burns",
 }
 

@@ -7,11 +7,11 @@ from apps.cli.decision_words import instant_text
 from apps.cli.moments import duration_in_words
 from apps.cli.rates import ALL, rate_in_words
 from packages.scheduling.decision import Opinion, Reason, Verdict
-from packages.scheduling.gates import backlog, failing_target, slo
+from packages.scheduling.gates import backlog, failing_target, pin, slo
 from packages.scheduling.instants import ONE_MS
-from packages.scheduling.snapshot import Pin
+from packages.scheduling.model import Criticality
 
-THROTTLES: Final = frozenset({backlog.NAME, slo.NAME, failing_target.NAME})
+THROTTLES: Final = frozenset({pin.NAME, backlog.NAME, slo.NAME, failing_target.NAME})
 
 
 def is_throttle(opinion: Opinion) -> bool:
@@ -19,23 +19,21 @@ def is_throttle(opinion: Opinion) -> bool:
     return opinion.gate in THROTTLES
 
 
-def throttle_in_words(opinion: Opinion, pin: Pin | None, *, until: int | None) -> str:
-    """What is the matter, and what becomes of the fire, which waits until `until` if it is not None.
-
-    `pin` is the one that holds for the job, if one does.
-    """
-    return f"{_cause(opinion, pin)} {_outcome(opinion, until)}"
+def throttle_in_words(opinion: Opinion, *, until: int | None) -> str:
+    """What is the matter, and what becomes of the fire, which waits until `until` if it is not None."""
+    return f"{_cause(opinion)} {_outcome(opinion, until)}"
 
 
-def _cause(opinion: Opinion, pin: Pin | None) -> str:
+def _cause(opinion: Opinion) -> str:
     facts = dict(opinion.facts)
     since, share = _since(facts), _share(facts)
     match opinion.gate:
-        case backlog.NAME if pin is not None:
-            ends = "" if pin.until is None else f" until {instant_text(pin.until)}"
-            note = f" ({pin.note})" if pin.note else ""
-            what = pinned_in_words(pin.queue, pin.criticality)
-            return f"An operator has pinned {what} at {rate_in_words(pin.rate)}{since}{ends}{note}."
+        case pin.NAME:
+            until, note, criticality = facts.get("until"), facts.get("note"), facts.get("criticality")
+            ends = f" until {instant_text(until)}" if isinstance(until, int) else ""
+            what = pinned_in_words(str(facts["queue"]), None if criticality is None else Criticality(str(criticality)))
+            said = f" ({note})" if note else ""
+            return f"An operator has pinned {what} at {rate_in_words(_rate(facts))}{since}{ends}{said}."
         case backlog.NAME if opinion.reason is Reason.NO_CONSUMER:
             return f"No worker that lives serves the queue {facts['queue']}{since}: one fire of the job waits for one."
         case backlog.NAME:
@@ -64,5 +62,9 @@ def _since(facts: dict[str, str | int]) -> str:
 
 
 def _share(facts: dict[str, str | int]) -> str:
-    rate = round(float(facts["rate"]) * ALL)
+    rate = _rate(facts)
     return f"{rate_in_words(rate)} of the job's fires go out" if rate else "none of the job's fires goes out"
+
+
+def _rate(facts: dict[str, str | int]) -> int:
+    return round(float(facts["rate"]) * ALL)

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.control.policy import ONE
 from packages.scheduling.decision import SCHEDULE, Opinion, Reason
-from packages.scheduling.gates import backlog, slo
+from packages.scheduling.gates import backlog, pin, slo
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Snapshot
@@ -49,10 +49,9 @@ def throttles(snapshot: Snapshot, kinds: Iterable[tuple[str, Criticality]], at: 
 def _throttle(snapshot: Snapshot, queue: str, criticality: Criticality, at: int) -> Throttle | None:
     # Named as no job is, so that no exemption is its own.
     job = Job("", "", _ANY, queue, criticality)
-    pin = pin_of(job, snapshot, at)
-    if pin is not None:
-        observed = _mode(snapshot, backlog.NAME) is not GateMode.ENFORCE
-        return Throttle(queue, criticality, pin.rate, Reason.PINNED, pin.since, observed=observed, note=pin.note)
+    pinned = _pinned(job, snapshot, at)
+    if pinned is not None and not pinned.observed:
+        return pinned
     candidate = Candidate(job, at, at, SCHEDULE, at, credit=_NO_CREDIT)
     opinions = [
         (gate.NAME, opinion)
@@ -60,8 +59,24 @@ def _throttle(snapshot: Snapshot, queue: str, criticality: Criticality, at: int)
         if gate.may_speak(job.policies, snapshot) and (opinion := gate.opinion(candidate, snapshot)) is not None
     ]
     told = [_told(job, opinion, _mode(snapshot, gate)) for gate, opinion in opinions]
-    holding = [each for each in told if each is not None]
+    holding = [each for each in (pinned, *told) if each is not None]
     return min(holding, key=lambda each: (each.observed, each.rate), default=None)
+
+
+def _pinned(job: Job, snapshot: Snapshot, at: int) -> Throttle | None:
+    """What is pinned is told also where it lets everything through."""
+    found, mode = pin_of(job, snapshot, at), _mode(snapshot, pin.NAME)
+    if found is None or mode is GateMode.OFF:
+        return None
+    return Throttle(
+        job.queue,
+        job.criticality,
+        found.rate,
+        Reason.PINNED,
+        found.since,
+        observed=mode is GateMode.OBSERVE,
+        note=found.note,
+    )
 
 
 def _told(job: Job, opinion: Opinion, mode: GateMode) -> Throttle | None:

@@ -86,13 +86,16 @@ def test_a_pinned_queue_is_held_and_goes_on_at_once_when_it_is_unpinned(
     assert scheduler.names == ["shed"]
 
 
-def test_a_pin_of_a_gate_that_is_off_holds_nothing(begin: Begin, clock: Clock, operator: RedisControl) -> None:
+@pytest.mark.parametrize(("gate", "fires"), [("backlog", 0), ("pin", 2)])
+def test_a_pin_holds_whatever_is_said_of_the_backlog_and_nothing_where_its_own_gate_is_off(
+    begin: Begin, clock: Clock, operator: RedisControl, gate: str, fires: int
+) -> None:
     scheduler = begin()
     operator.pin(Pin("area", None, 0, since=to_instant(NOON), until=None, note=""))
-    operator.set_gate_mode("backlog", GateMode.OFF)
+    operator.set_gate_mode(gate, GateMode.OFF)
     a_moment_later(scheduler, clock)
     run_until(scheduler, clock, clock.now + 2 * MINUTE)
-    assert len(scheduler.sent) == 2
+    assert len(scheduler.sent) == fires
 
 
 def test_a_reset_is_done_once_however_often_it_is_seen(begin: Begin, clock: Clock, operator: RedisControl) -> None:

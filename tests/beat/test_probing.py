@@ -9,10 +9,11 @@ from itertools import pairwise
 
 import pytest
 from celery import Celery
+from pydantic import SecretStr
 
 from packages.infra.beat.broker_readings import BrokerReadings
 from packages.infra.beat.celery_host import CeleryHost
-from packages.infra.beat.probing import Probing, probing_of
+from packages.infra.beat.probing import Asked, Probing, probing_of
 from packages.infra.beat.readings import Readings
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.beat.wiring import Opened, open_for
@@ -37,6 +38,7 @@ class Control:
 
     def __init__(self) -> None:
         self.policy = ControlPolicy()
+        self.prometheus_url: SecretStr | None = None
 
 
 class Probe:
@@ -67,9 +69,9 @@ class World:
         self.probes: list[Probe] = []
         self.probing = Probing(self.control, self._open)
 
-    def _open(self, interval_ms: int) -> Probe:
+    def _open(self, interval_ms: int) -> Asked:
         self.probes.append(Probe(interval_ms))
-        return self.probes[-1]
+        return Asked(self.probes[-1], url=self.control.prometheus_url)
 
 
 def test_nothing_is_opened_before_there_is_a_job() -> None:
@@ -165,6 +167,17 @@ def test_a_probe_is_closed_and_opened_again() -> None:
     assert world.probes[1].wanted == [({"area"}, {"a.b"}, [])]
 
 
+def test_another_server_for_external_objectives_is_asked_by_another_probe() -> None:
+    world = World()
+    world.probing.want([JOB])
+    world.probing.read(NOW)
+    world.control.prometheus_url = SecretStr("http://one:9090")
+    for step in range(1, 3):
+        world.probing.read(NOW + step * MINUTE_MS)
+    assert [probe.closed for probe in world.probes] == [True, False]
+    assert world.probes[1].wanted == [({"area"}, {"a.b"}, [])]
+
+
 def test_what_is_told_is_in_the_snapshot() -> None:
     world = World()
     readings = BrokerReadings(None, None, world.probing)
@@ -220,16 +233,16 @@ def test_a_running_beat_sees_the_queues_of_plain_entries(redis_url: str, broker:
     scheduler.open_for = opened_for
     on_clock(scheduler, clock)
     settle(scheduler)
-    for _ in range(12):
-        clock.step(timedelta(seconds=1))
+    for _ in range(30):
+        clock.step(timedelta(seconds=0.5))
         settle(scheduler)
     scheduler.close()
     told = [snapshot.queues for snapshot in recorded[0].snapshots if snapshot.queues]
     assert {name for queues in told for name in queues} == {queue}
-    # One message a second, seen every five seconds; when the first one is due hangs on the clock.
+    # Seen when there is time shortly before the end of an interval; one message a second, the first one by the clock.
     lengths = {queues[queue].taken_at: queues[queue].value.ready or 0 for queues in told}
-    assert [later - earlier for earlier, later in pairwise(lengths)] == [5 * SECOND_MS] * 2
-    assert [later - earlier for earlier, later in pairwise(lengths.values())] in ([5, 5], [4, 5])
+    assert [later - earlier for earlier, later in pairwise(lengths)] == [4_500, 5 * SECOND_MS, 5 * SECOND_MS]
+    assert [later - earlier for earlier, later in pairwise(lengths.values())] in ([5, 5, 5], [4, 5, 5])
 
 
 def test_without_a_control_no_probe_is_even_imported() -> None:

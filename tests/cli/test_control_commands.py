@@ -114,7 +114,7 @@ def test_a_reset_is_asked_for_and_shown_until_a_beat_hears_of_it(minsy: Minsy, r
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["gate", "backlogs", "off"], "The gates are: pause, trading_hours, windows"),
+        (["gate", "backlogs", "off"], "The gates are: pause, pin, trading_hours"),
         (["gate", "backlog", "on"], "'off', 'observe', 'enforce', 'auto'"),
         (["pin", "50%"], "Missing option '--queue'"),
         (["pin", "half", "--queue", "maintenance"], "write it like 0.25 or 25%"),

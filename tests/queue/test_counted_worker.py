@@ -1,6 +1,7 @@
 """What a real worker tells of its work: each run counted once, however it ends, and that the worker lives."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,10 +24,10 @@ def one_worker(valkey_server: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def counted(one_worker: str, tmp_path: Path) -> Iterator[Counted]:
-    counted = Counted(one_worker, tmp_path)
-    yield counted
-    counted.let_go()
-    eventually(lambda: not counted.worker().running, "something still runs")
+    with closing(Counted(one_worker, tmp_path)) as counted:
+        yield counted
+        counted.let_go()
+        eventually(lambda: not counted.worker().running, "something still runs")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,10 +19,8 @@ from tests.queue.work_reading import Counted, read_workers
 
 @pytest.mark.parametrize("pool", ["solo", "threads"])
 def test_other_pools_count_and_say_the_same(redis_url: str, tmp_path: Path, pool: str) -> None:
-    with working(redis_url, tmp_path, "-P", pool):
-        orders = tmp_path / "orders"
-        orders.mkdir()
-        counted = Counted(redis_url, orders)
+    orders = tmp_path / "orders"
+    with working(redis_url, tmp_path, "-P", pool), closing(Counted(redis_url, orders)) as counted:
         for order in ("succeed", "fail", "retry once"):
             counted.publish(order, waited_ms=1_500)
         counted.publish("succeed", expires=datetime.now(UTC) - timedelta(seconds=1))
@@ -34,10 +33,8 @@ def test_other_pools_count_and_say_the_same(redis_url: str, tmp_path: Path, pool
 
 
 def test_a_worker_that_stops_says_so_at_once_and_its_last_runs_are_counted(redis_url: str, tmp_path: Path) -> None:
-    with working(redis_url, tmp_path) as worker:
-        orders = tmp_path / "orders"
-        orders.mkdir()
-        counted = Counted(redis_url, orders)
+    orders = tmp_path / "orders"
+    with working(redis_url, tmp_path) as worker, closing(Counted(redis_url, orders)) as counted:
         counted.publish("wait")
         eventually(counted.begun, "it does not start")
         worker.send_signal(signal.SIGTERM)
@@ -51,8 +48,8 @@ def test_a_worker_that_stops_says_so_at_once_and_its_last_runs_are_counted(redis
 
 
 def test_a_worker_that_is_killed_is_known_to_have_served(redis_url: str, tmp_path: Path) -> None:
-    with working(redis_url, tmp_path) as worker:
-        counted = Counted(redis_url, tmp_path)
+    orders = tmp_path / "orders"
+    with working(redis_url, tmp_path) as worker, closing(Counted(redis_url, orders)) as counted:
         eventually(lambda: counted.worker().queues, "it does not say what it serves")
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait(30)
@@ -65,10 +62,8 @@ def test_a_broker_that_dies_and_comes_back_loses_and_doubles_nothing(tmp_path: P
     services = EmbeddedServices(tmp_path / "var")
     with services.hold(want={"valkey"}) as endpoints:
         assert endpoints.redis_url is not None
-        with working(endpoints.redis_url, tmp_path) as worker:
-            orders = tmp_path / "orders"
-            orders.mkdir()
-            counted = Counted(endpoints.redis_url, orders)
+        orders = tmp_path / "orders"
+        with working(endpoints.redis_url, tmp_path) as worker, closing(Counted(endpoints.redis_url, orders)) as counted:
             counted.publish("succeed")
             eventually(lambda: counted.counted() == (1, 0, 0), "it is not counted")
             counted.publish("wait")

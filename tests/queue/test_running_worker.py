@@ -96,10 +96,10 @@ def working(url: str, directory: Path, *arguments: str, **variables: str) -> Ite
     try:
         eventually(lambda: " ready." in log.read_text() or worker.poll() is not None, "the worker is not ready")
         assert worker.poll() is None, log.read_text()
-        app = make_app(url)
-        redis = open_broker_redis(app)
+        redis = open_broker_redis(make_app(url))
         assert redis is not None
         eventually(lambda: RunningStore(redis).read(present()) is not None, "the worker does not say that it lives")
+        redis.close()
         yield worker
     finally:
         # None of them is left if the test has ended them.
@@ -116,8 +116,11 @@ def one_worker(valkey_server: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def world(one_worker: str, tmp_path: Path) -> World:
-    return World(make_app(one_worker), tmp_path)
+def world(one_worker: str, tmp_path: Path) -> Iterator[World]:
+    world = World(make_app(one_worker), tmp_path)
+    yield world
+    world.redis.close()
+    world.app.close()
 
 
 def test_a_run_counts_from_its_publish_to_its_end_and_is_renewed_meanwhile(world: World) -> None:

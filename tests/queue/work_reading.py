@@ -12,6 +12,7 @@ from packages.infra.queue.worker_heartbeats import WorkerHeartbeats, WorkerState
 from packages.infra.telemetry.instants import rfc3339
 from packages.scheduling.instants import MINUTE_MS, to_datetime
 from tests.queue.running_app import TASK, make_app
+from tests.queue.test_running_worker import eventually
 
 # The same, acknowledged when it is begun.
 EARLY = "maintenance.obey_early"
@@ -48,6 +49,7 @@ class Counted:
         redis = open_broker_redis(self.app)
         assert redis is not None
         self.redis = redis
+        directory.mkdir(exist_ok=True)
         self.directory = directory
         self._before = {task: self._total(task) for task in (TASK, EARLY)}
 
@@ -59,6 +61,11 @@ class Counted:
         headers = {} if waited_ms is None else {"beat_job": "any", "beat_published_at": published_at}
         result = self.app.send_task(task, args=(order, str(directory)), queue="maintenance", headers=headers, **options)
         return str(result.id)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.redis.close()
+        self.app.close()
 
     def let_go(self) -> None:
         for directory in self.directory.iterdir():
@@ -76,8 +83,13 @@ class Counted:
         return read_counts(self.redis).get(("maintenance", task, "none"))
 
     def worker(self) -> WorkerState:
-        [state] = [state for state in read_workers(self.redis).values() if state.is_alive]
+        """The one that lives; there is one soon."""
+        eventually(lambda: len(self._alive()) == 1, "there is not one worker")
+        [state] = self._alive()
         return state
+
+    def _alive(self) -> list[WorkerState]:
+        return [state for state in read_workers(self.redis).values() if state.is_alive]
 
     def _total(self, task: str) -> tuple[int, int, int]:
         count = self.count(task)

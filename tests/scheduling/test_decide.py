@@ -10,10 +10,11 @@ from packages.scheduling.candidate import Candidate
 from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl
 from packages.scheduling.decide import GATES, Panel, combine, decide
 from packages.scheduling.decision import SCHEDULE, TRIGGER, Opinion, Reason, Verdict
+from packages.scheduling.gates import pin
 from packages.scheduling.instants import DAY_MS, NEVER_ENDS
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode, OverlapMode, Policies, TradingHours
-from packages.scheduling.snapshot import Pause, PauseScope, Reading, Run, Snapshot
+from packages.scheduling.snapshot import Pause, PauseScope, Pin, Reading, Run, Snapshot
 from packages.scheduling.windows import parse_windows
 from tests.scheduling.generated import policies, snapshots
 from tests.scheduling.jobs import MIDNIGHT, MINUTE, a_job
@@ -163,7 +164,12 @@ def everything_objects() -> tuple[Candidate, Snapshot]:
         levels={"api": LevelControl(level=2, since=MIDNIGHT)},
         targets={job.task: TargetControl(rate=200_000, since=MIDNIGHT)},
     )
-    return candidate._replace(job=job), snapshot._replace(controllers=controllers)
+    # A pin that is enforced keeps the others quiet.
+    return candidate._replace(job=job), snapshot._replace(
+        controllers=controllers,
+        pins={(job.queue, None): Pin(job.queue, None, 0, MIDNIGHT, None, "")},
+        gate_modes={pin.NAME: GateMode.OBSERVE},
+    )
 
 
 def test_all_gates_are_asked_and_all_that_they_say_is_kept() -> None:

@@ -6,12 +6,12 @@ import pytest
 
 from packages.scheduling.decide import GATES
 from packages.scheduling.decision import Reason
-from packages.scheduling.gates import backlog, failing_target, overlap, pause, slo, trading_hours, windows
+from packages.scheduling.gates import backlog, failing_target, overlap, pause, pin, slo, trading_hours, windows
 from packages.scheduling.policies import CatchUpMode
 from packages.shared_settings.layers import ROOT
 
 PAGE = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
-NAMES = tuple(gate.NAME for gate in (pause, trading_hours, windows, overlap, failing_target, backlog, slo))
+NAMES = tuple(gate.NAME for gate in (pause, pin, trading_hours, windows, overlap, failing_target, backlog, slo))
 
 
 def first_column(header: str) -> list[str]:

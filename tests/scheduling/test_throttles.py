@@ -72,3 +72,13 @@ def test_what_is_only_observed_is_told_to_be_so_and_what_is_off_is_not_told() ->
     assert (told["q", SHEDDABLE].observed, told["q", SHEDDABLE].rate) == (False, ONE // 2)
     off = found(controllers=controllers, gate_modes={"backlog": GateMode.OBSERVE, "slo": GateMode.OFF})
     assert (off["q", SHEDDABLE].observed, off["q", SHEDDABLE].rate) == (True, 0)
+
+
+@pytest.mark.parametrize(("mode", "observed"), [(GateMode.OBSERVE, True), (GateMode.OFF, None)])
+def test_a_pin_that_is_not_enforced_leaves_the_rest_as_it_is(mode: GateMode, observed: bool | None) -> None:  # noqa: FBT001  # a column
+    pins = {("q", None): Pin("q", None, 0, 9, None, "")}
+    throttled = found(controllers=backlog(rates={SHEDDABLE: ONE // 2}), pins=pins, gate_modes={"pin": mode})
+    assert (throttled["q", SHEDDABLE].reason, throttled["q", SHEDDABLE].observed) == (Reason.THROTTLED, False)
+    alone = throttled.get(("q", CRITICAL))
+    assert (None if alone is None else alone.observed) is observed
+    assert ("q", Criticality.CRITICAL_PLUS) not in throttled

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Task, signals, states
+from celery.exceptions import TimeLimitExceeded, WorkerLostError
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 

@@ -1,38 +1,35 @@
-"""Throttles what goes to a queue that does not drain, by the rates of the control; an operator's pin comes first.
+"""Throttles what goes to a queue that does not drain, by the rates of the control.
 
 Nobody consumes the queue: sheddable work waits, one fire of each job. Critical work goes on: each message ends at its
 `expires`, and one is there when a worker comes back.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.control.policy import ONE
 from packages.scheduling.decision import Fact, Opinion, Reason
+from packages.scheduling.gates import pin
 from packages.scheduling.policies import Policies
 from packages.scheduling.snapshot import Snapshot
-from packages.scheduling.throttle import is_exempt, opinion_at, pin_of
+from packages.scheduling.throttle import is_exempt, opinion_at
 
 NAME: Final = "backlog"
 
 
 def may_speak(policies: Policies, snapshot: Snapshot) -> bool:  # noqa: ARG001  # of any job
-    """Whether anything is throttled or pinned."""
-    return bool(snapshot.controllers.queues or snapshot.pins)
+    """Whether any queue is known."""
+    return bool(snapshot.controllers.queues)
 
 
 def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
     """A fire in turn or a defer while the job's queue is throttled."""
-    job = candidate.job
-    if (pin := pin_of(job, snapshot, candidate.at)) is not None:
-        facts: tuple[Fact, ...] = (
-            ("queue", job.queue),
-            ("since", pin.since),
-            *((("note", pin.note),) if pin.note else ()),
-        )
-        return opinion_at(pin.rate, NAME, candidate, Reason.PINNED, facts)
+    job, at = candidate.job, candidate.at
     control = snapshot.controllers.queues.get(job.queue)
-    if control is None or not (control.rates or control.unserved) or is_exempt(job, snapshot, candidate.at):
+    if control is None or not (control.rates or control.unserved):
+        return None
+    if is_exempt(job, snapshot, at) or pin.is_in_force(job, snapshot, at):
         return None
     if control.unserved and not job.criticality.is_critical:
         return opinion_at(0, NAME, candidate, Reason.NO_CONSUMER, _facts(job.queue, control.since))
@@ -40,7 +37,9 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
     return opinion_at(rate, NAME, candidate, Reason.THROTTLED, _facts(job.queue, control.since, control.wait_ms))
 
 
+@lru_cache(maxsize=1_000)
 def _facts(queue: str, since: int | None, wait_ms: int | None = None) -> tuple[Fact, ...]:
+    # The same for all fires to a queue in one control interval.
     facts: list[Fact] = [("queue", queue)]
     if since is not None:
         facts.append(("since", since))

@@ -1,0 +1,365 @@
+"""Ended runs from the sums of a worker through the buckets in Redis to the counts of a window, on a real server."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis.exceptions
+from celery import Celery
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
+from packages.infra.queue.work_buckets import (
+    BOUNDS_MS,
+    EXPIRED,
+    FAILED,
+    OK,
+    OTHER,
+    RESOLUTIONS,
+    UNBOUNDED_MS,
+    WHATS,
+    Bucket,
+    place_of_run,
+    place_of_wait,
+)
+from packages.infra.queue.work_counts import LONGEST_WINDOW_MS, SETTLED_MS, WorkCounts
+from packages.infra.queue.work_signals import outcome_of, record_of, run_of
+from packages.infra.queue.work_sums import MOST_KEYS, EndedRun, WorkSums
+from packages.scheduling.instants import HOUR_MS, MINUTE_MS, SECOND_MS
+from tests.queue.work_reading import read_counts
+
+NOW = 1_795_330_007_123
+TEN_S, FIVE_MIN, HOUR = RESOLUTIONS
+KEY = ("q", "t", "none")
+
+
+class Clock:
+    """Stands until it is set."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Unreliable:
+    """A client whose `eval` fails where the list says so: before the server hears of it, or before the answer comes."""
+
+    def __init__(self, client: Any, failures: list[str]) -> None:  # noqa: ANN401  # a redis client
+        self._client, self._failures = client, failures
+
+    def eval(self, *arguments: str | int) -> object:
+        failure = self._failures.pop(0) if self._failures else "none"
+        if failure == "unheard":
+            raise redis.exceptions.ConnectionError(failure)
+        answer = self._client.eval(*arguments)
+        if failure == "unanswered":
+            raise redis.exceptions.TimeoutError(failure)
+        return answer
+
+
+@pytest.fixture(scope="module")
+def server(valkey_server: str) -> Iterator[BrokerRedis]:
+    broker = open_broker_redis(Celery("minsy", broker=valkey_server))
+    assert broker is not None
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def broker(server: BrokerRedis) -> Iterator[BrokerRedis]:
+    yield (own := own_part(server))
+    clear(own)
+
+
+def own_part(server: BrokerRedis) -> BrokerRedis:
+    return server._replace(prefix=uuid4().hex)
+
+
+def clear(broker: BrokerRedis) -> None:
+    if keys := broker.client.keys(f"{broker.prefix}:*"):
+        broker.client.delete(*keys)
+
+
+def flushed(broker: BrokerRedis, *runs: EndedRun, at: int = NOW) -> None:
+    sums = WorkSums({}, lambda: at)
+    for run in runs:
+        sums.add(run)
+    sums.flush(broker)
+
+
+def fields(broker: BrokerRedis, bucket: Bucket) -> dict[bytes, bytes]:
+    return dict(broker.client.hgetall(broker.key(bucket.name)))
+
+
+ENDS = st.builds(
+    EndedRun,
+    queue=st.sampled_from(["a", "b"]),
+    task=st.sampled_from(["x", "y"]),
+    outcome=st.sampled_from([OK, FAILED, EXPIRED]),
+    wait_ms=st.none() | st.integers(0, 10**8),
+    run_ms=st.none() | st.integers(0, 10**8),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    runs=st.lists(st.tuples(ENDS, st.integers(0, 90 * HOUR_MS)), max_size=25),
+    failures=st.lists(st.sampled_from(["none", "unheard", "unanswered"]), max_size=25),
+    windows=st.lists(st.integers(1, LONGEST_WINDOW_MS), min_size=1, max_size=4),
+    at_once=st.booleans(),
+)
+def test_the_counts_of_a_window_are_those_of_the_runs_that_ended_in_it(
+    server: BrokerRedis,
+    runs: list[tuple[EndedRun, int]],
+    failures: list[str],
+    windows: list[int],
+    at_once: bool,  # noqa: FBT001  # drawn by name
+) -> None:
+    broker, clock = own_part(server), Clock()
+    worker = broker._replace(client=Unreliable(broker.client, failures))
+    sums = WorkSums({"x": "critical"}, clock)
+    for run, ago in sorted(runs, key=lambda pair: -pair[1]):
+        clock.now = NOW - ago
+        sums.add(run)
+        if not at_once:
+            flush_or_not(sums, worker)
+    for _ in range(len(failures)):
+        flush_or_not(sums, worker)
+    sums.flush(worker)
+    for window_ms in windows:
+        counts = WorkCounts(broker)
+        read = read_counts(broker, counts, window_ms=window_ms, now=NOW)
+        for _ in range(3):
+            read = read_counts(broker, counts, window_ms=window_ms, now=NOW)
+        assert counts.covers(window_ms, NOW)
+        in_it = [run for run, ago in runs if ago <= counts.span_ms(window_ms, NOW)]
+        totals = Counter((run.queue, run.task, run.outcome) for run in in_it)
+        assert totals == Counter(
+            {
+                (count.queue, count.task, outcome): n
+                for count in read.values()
+                for outcome, n in ((OK, count.ok), (FAILED, count.failed), (EXPIRED, count.expired))
+                if n
+            }
+        )
+        waits = [run.wait_ms for run in in_it if run.wait_ms is not None]
+        assert sum(count.wait_ms for count in read.values()) == sum(waits)
+        assert sum(sum(count.wait.values()) for count in read.values()) == len(waits)
+        assert {count.criticality for count in read.values() if count.task == "x"} <= {"critical"}
+        long = sum(run.run_ms > BOUNDS_MS[-1] for run in in_it if run.run_ms is not None)
+        assert sum(count.run.get(UNBOUNDED_MS, 0) for count in read.values()) == long
+    clear(broker)
+
+
+def flush_or_not(sums: WorkSums, broker: BrokerRedis) -> None:
+    with suppress(redis.exceptions.RedisError):
+        sums.flush(broker)
+
+
+@given(window_ms=st.integers(1, LONGEST_WINDOW_MS), now=st.integers(10**12, 2 * 10**12))
+def test_a_window_is_covered_by_buckets_and_by_none_too_many(window_ms: int, now: int) -> None:
+    resolution = next(each for each in RESOLUTIONS if window_ms <= each.reach_ms)
+    buckets = resolution.last(window_ms, now)
+    assert buckets[0].start <= now - window_ms < buckets[0].end
+    assert buckets[-1].start <= now < buckets[-1].end
+    assert all(later.start == earlier.end for earlier, later in pairwise(buckets))
+
+
+@pytest.mark.parametrize("window_ms", [0, -1, LONGEST_WINDOW_MS + 1])
+def test_a_window_out_of_reach_is_refused(broker: BrokerRedis, window_ms: int) -> None:
+    with pytest.raises(ValueError, match="a window is above 0"):
+        WorkCounts(broker).counts(window_ms, NOW)
+
+
+def test_each_bound_is_the_last_of_its_own(broker: BrokerRedis) -> None:
+    for place in (place_of_wait, place_of_run):
+        assert [place(bound) - place(0) for bound in BOUNDS_MS] == list(range(len(BOUNDS_MS)))
+        assert [place(bound + 1) - place(0) for bound in BOUNDS_MS] == list(range(1, len(BOUNDS_MS) + 1))
+    flushed(broker, EndedRun("q", "t", OK, 100, 101))
+    count = read_counts(broker, now=NOW)[KEY]
+    assert (count.wait, count.run) == ({100: 1}, {250: 1})
+
+
+def test_what_stands_in_redis_is_what_is_documented(broker: BrokerRedis) -> None:
+    flushed(broker, EndedRun("q", "t", OK, 40, 4_000_000), EndedRun("q", "t", EXPIRED))
+    prefix = b"q\x1ft\x1fnone\x1f"
+    for resolution in RESOLUTIONS:
+        bucket = resolution.at(NOW)
+        assert fields(broker, bucket) == {
+            prefix + b"ok": b"1",
+            prefix + b"expired": b"1",
+            prefix + b"wait:100": b"1",
+            prefix + b"wait_ms": b"40",
+            prefix + b"run:inf": b"1",
+            prefix + b"run_ms": b"4000000",
+        }
+        ttl_ms = broker.client.pttl(broker.key(bucket.name))
+        assert resolution.reach_ms < ttl_ms <= resolution.kept_ms
+    assert broker.client.exists(f"{broker.prefix}:work:10:{NOW // 10_000 * 10}")
+
+
+def test_a_flush_without_anything_new_asks_nobody(broker: BrokerRedis) -> None:
+    sums = WorkSums({}, Clock())
+    sums.flush(broker._replace(client=Unreliable(broker.client, ["unheard"])))
+
+
+def test_what_no_window_reaches_any_more_is_not_kept(broker: BrokerRedis) -> None:
+    clock = Clock()
+    sums = WorkSums({}, clock)
+    worker = broker._replace(client=Unreliable(broker.client, []))
+    for step in range(200):
+        clock.now = NOW + step * MINUTE_MS
+        sums.add(EndedRun("q", "t", OK))
+    sums.flush(worker)
+    starts = {int(key.rsplit(b":", 1)[1]) for key in broker.client.keys(f"{broker.prefix}:work:10:*")}
+    assert min(starts) * SECOND_MS >= clock.now - TEN_S.reach_ms - TEN_S.step_ms
+    assert sum(int(value) for value in all_values(broker, "300")) == 200
+
+
+def all_values(broker: BrokerRedis, seconds: str) -> list[bytes]:
+    keys = broker.client.keys(f"{broker.prefix}:work:{seconds}:*")
+    return [value for key in keys for value in broker.client.hvals(key)]
+
+
+def test_without_a_redis_nothing_piles_up(broker: BrokerRedis) -> None:
+    sums = WorkSums({}, Clock())
+    sums.add(EndedRun("q", "t", OK))
+    sums.forget()
+    sums.flush(broker)
+    assert not broker.client.keys(f"{broker.prefix}:*")
+
+
+def test_of_too_many_tasks_the_rest_is_counted_by_queue(broker: BrokerRedis) -> None:
+    flushed(broker, *(EndedRun(f"q{n % 3}", f"t{n}", OK) for n in range(1_000)))
+    read = read_counts(broker, now=NOW)
+    assert len(read) <= MOST_KEYS
+    by_queue: Counter[str] = Counter()
+    for count in read.values():
+        by_queue[count.queue] += count.ok
+    assert by_queue == {"q0": 334, "q1": 333, "q2": 333}
+    assert ("q0", OTHER, "none") in read
+
+
+def test_of_too_many_queues_the_rest_is_counted_together(broker: BrokerRedis) -> None:
+    flushed(broker, *(EndedRun(f"q{n}", "t", OK) for n in range(1_000)))
+    read = read_counts(broker, now=NOW)
+    assert len(read) == MOST_KEYS
+    assert sum(count.ok for count in read.values()) == 1_000
+    assert read[OTHER, OTHER, "none"].ok == 1_000 - MOST_KEYS + 1
+
+
+def test_a_bucket_that_is_over_is_not_asked_for_again(broker: BrokerRedis) -> None:
+    counts = WorkCounts(broker)
+    with broker.client.pipeline(transaction=False) as pipe:
+        first = counts.ask(pipe, NOW)
+        counts.take(pipe.execute(), NOW)
+    asked = first
+    for _ in range(3):
+        with broker.client.pipeline(transaction=False) as pipe:
+            asked = counts.ask(pipe, NOW)
+            counts.take(pipe.execute(), NOW)
+    assert counts.covers(LONGEST_WINDOW_MS, NOW)
+    assert asked <= 10
+    # It still changes while it is not over for a while.
+    recent = NOW - SETTLED_MS + TEN_S.step_ms
+    flushed(broker, EndedRun("q", "t", OK), at=recent)
+    flushed(broker, EndedRun("q", "t", OK), at=NOW - 5 * MINUTE_MS)
+    assert read_counts(broker, counts, now=NOW)[KEY].ok == 1
+    assert read_counts(broker, now=NOW)[KEY].ok == 2
+
+
+def test_what_workers_tell_after_an_outage_is_found(broker: BrokerRedis) -> None:
+    counts = WorkCounts(broker)
+    read_counts(broker, counts, now=NOW)
+    later = NOW + 2 * MINUTE_MS
+    with broker.client.pipeline(transaction=False) as pipe:
+        # Nobody answers.
+        counts.ask(pipe, later - MINUTE_MS)
+    assert not read_counts(broker, counts, now=later)
+    # The workers tell only after it has been read again.
+    flushed(broker, EndedRun("q", "t", OK), at=NOW + MINUTE_MS)
+    assert read_counts(broker, counts, now=later + 7_000)[KEY].ok == 1
+    read_counts(broker, counts, now=later + SETTLED_MS)
+    with broker.client.pipeline(transaction=False) as pipe:
+        assert counts.ask(pipe, later + SETTLED_MS) <= 10
+
+
+def test_history_comes_in_parts_when_there_is_much_of_it(broker: BrokerRedis) -> None:
+    keys = [f"k{n}\x1ft\x1fnone\x1f{what}" for n in range(100) for what in WHATS]
+    now = NOW
+    with broker.client.pipeline(transaction=False) as pipe:
+        for bucket in [TEN_S.at(now), FIVE_MIN.at(now), HOUR.at(now)]:
+            pipe.hset(broker.key(bucket.name), mapping=dict.fromkeys(keys, 1))
+        pipe.execute()
+    counts, asked = WorkCounts(broker), []
+    while not counts.covers(LONGEST_WINDOW_MS, now):
+        with broker.client.pipeline(transaction=False) as pipe:
+            asked.append(counts.ask(pipe, now))
+            counts.take(pipe.execute(), now)
+        if len(asked) == 1:
+            # The newest come first.
+            assert counts.covers(15 * MINUTE_MS, now)
+            assert not counts.covers(HOUR_MS * 72, now)
+    assert max(asked[1:]) < 20
+    assert len(counts.counts(LONGEST_WINDOW_MS, now)) == 100
+
+
+@pytest.mark.parametrize(
+    "field",
+    [b"", b"q\x1ft\x1fnone", b"q\x1ft\x1fnone\x1fwhat", b"q\x1ft\x1fnone\x1fok\x1fok", b"\xff\x1ft\x1fnone\x1fok"],
+)
+def test_a_field_that_cannot_be_read_is_left_out(
+    broker: BrokerRedis, field: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    flushed(broker, EndedRun("q", "t", OK))
+    broker.client.hset(broker.key(TEN_S.at(NOW).name), field, 5)
+    counts = WorkCounts(broker)
+    for _ in range(2):
+        assert read_counts(broker, counts, now=NOW)[KEY].ok == 1
+    assert caplog.text.count("work_count_dropped") == 1
+
+
+@pytest.mark.parametrize("value", ["x", "", "-1", "1.5", "1_0", "9" * 5_000])
+def test_so_is_a_value(broker: BrokerRedis, value: str, caplog: pytest.LogCaptureFixture) -> None:
+    flushed(broker, EndedRun("q", "t", OK))
+    broker.client.hset(broker.key(TEN_S.at(NOW).name), "q\x1ft\x1fnone\x1ffailed", value)
+    count = read_counts(broker, now=NOW)[KEY]
+    assert (count.ok, count.failed) == (1, 0)
+    assert "work_count_dropped" in caplog.text
+    # And it holds back no worker.
+    flushed(broker, EndedRun("q", "t", FAILED), EndedRun("q", "t", OK))
+    assert read_counts(broker, now=NOW)[KEY].ok == 2
+
+
+def test_a_key_of_another_type_is_an_empty_bucket(broker: BrokerRedis, caplog: pytest.LogCaptureFixture) -> None:
+    broker.client.set(broker.key(TEN_S.at(NOW).name), "foreign")
+    flushed(broker, EndedRun("q", "t", OK), at=NOW - TEN_S.step_ms)
+    flushed(broker, EndedRun("q", "t", OK))
+    assert read_counts(broker, now=NOW)[KEY].ok == 1
+    assert "work_count_dropped" in caplog.text
+    assert read_counts(broker, window_ms=HOUR_MS, now=NOW)[KEY].ok == 2
+
+
+@given(run=ENDS)
+def test_a_run_comes_through_the_pipe_as_it_was(run: EndedRun) -> None:
+    assert run_of(record_of(run)) == run
+
+
+def test_names_that_are_too_long_are_cut_and_times_are_never_negative() -> None:
+    run = run_of(record_of(EndedRun("ü" * 500, "a\x1fb", OK, -5, -1)))
+    assert run == EndedRun("ü" * 120, "a?b", OK, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [("SUCCESS", OK), ("FAILURE", FAILED), ("RETRY", None), ("IGNORED", None), (None, None), ("REJECTED", FAILED)],
+)
+def test_states_that_are_no_end_count_as_nothing(state: str | None, outcome: int | None) -> None:
+    assert outcome_of(state, None) == outcome
