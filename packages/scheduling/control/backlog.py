@@ -127,7 +127,8 @@ def _cut(  # noqa: PLR0913, PLR0917  # as above
     and grows, both kinds of sheddable work are cut at once.
     """
     beside = sorted(_group(queue, seen) - {queue})
-    shrinks = (seen[queue].messages or 0) < (seen[queue].looked_messages or 0)
+    has_cut = False
+    grown = (seen[queue].messages or 0) - (seen[queue].looked_messages or 0)
     for criticality in SHEDDING_ORDER:
         least = policy.least_rates[criticality]
         # Critical work of another queue is nobody's reserve.
@@ -135,23 +136,27 @@ def _cut(  # noqa: PLR0913, PLR0917  # as above
             having = [each for each in group if criticality in present[each]]
             cuttable = [each for each in having if seen[each].rates.get(criticality, ONE) > least]
             for each in cuttable:
-                seen[each] = _cut_rate(seen[each], criticality, look, policy, knows_fit=each == queue)
-            if cuttable and not (is_grave and not shrinks and criticality is SHEDDING_ORDER[0]):
+                is_cause = each == queue and not has_cut
+                seen[each] = _cut_rate(seen[each], criticality, look, policy, is_cause=is_cause)
+            has_cut |= bool(cuttable)
+            if cuttable and not (is_grave and grown > 0 and criticality is SHEDDING_ORDER[0]):
                 return
-            if having and shrinks:
+            if having and grown < 0:
                 return
 
 
 def _cut_rate(
-    control: QueueControl, criticality: Criticality, look: Look, policy: BacklogPolicy, *, knows_fit: bool
+    control: QueueControl, criticality: Criticality, look: Look, policy: BacklogPolicy, *, is_cause: bool
 ) -> QueueControl:
     least, before = policy.least_rates[criticality], control.rates.get(criticality, ONE)
     rate = before * (ONE - look.cut) // ONE
     rates = {**control.rates, criticality: least if rate < max(least, _AS_GOOD_AS_NONE) else rate}
     fits = control.fits
     # Below it the queue drains, and what it takes then says little about what it could.
-    if knows_fit and look.fits is not None and before >= fits.get(criticality, 0):
-        fits = {**fits, criticality: max(least, fitting_rate(before, look.fits, policy))}
+    if before >= fits.get(criticality, 0):
+        # Who is cut along with others, to make room for a while, can take what it took before, or nearly.
+        fit = fitting_rate(before, look.fits, policy) if is_cause else before * (ONE - policy.decrease) // ONE
+        fits = {**fits, criticality: max(least, fit)}
     return control._replace(rates=rates, fits=fits)
 
 
