@@ -47,11 +47,14 @@ def control_policy(settings: BeatSettings, objectives: tuple[Objective, ...] = (
             target_ms=_ms(settings.backlog_target_seconds),
             targets_ms={queue: _ms(target) for queue, target in settings.backlog_target_seconds_by_queue.items()},
             standing_ms=settings.backlog_standing_seconds * SECOND_MS,
-            again_ms=settings.backlog_standing_again_seconds * SECOND_MS,
-            drained_in=settings.backlog_drained_in_intervals,
+            again_ms=settings.backlog_look_again_seconds * SECOND_MS,
+            drained_ms=settings.backlog_drained_seconds * SECOND_MS,
+            calm=_millionths(settings.backlog_calm_share),
             decrease=_millionths(settings.backlog_decrease),
-            steepest=settings.backlog_decreases_at_once,
+            most_decrease=_millionths(settings.backlog_most_decrease),
+            grave=settings.backlog_grave_targets,
             increase=_millionths(settings.backlog_increase),
+            most_doubled=settings.backlog_most_doubled,
             least_rates={Criticality(name): _millionths(rate) for name, rate in settings.backlog_least_rates},
         ),
         slo=SloPolicy(
@@ -96,17 +99,14 @@ def _contradictions(settings: BeatSettings) -> Iterator[tuple[str, str]]:
             "control_readings_stale_seconds",
             f"{stale} is below CONTROL_INTERVAL_SECONDS ({interval}), so a reading would be too old for its interval",
         )
-    if (again := settings.backlog_standing_again_seconds) > standing:
+    if (again := settings.backlog_look_again_seconds) > standing:
         yield (
-            "backlog_standing_again_seconds",
+            "backlog_look_again_seconds",
             f"{again} is above BACKLOG_STANDING_SECONDS ({standing}), so a throttled queue would be judged the later",
         )
-    times, decrease = settings.backlog_decreases_at_once, settings.backlog_decrease
-    if times * _millionths(decrease) > ONE:
-        yield (
-            "backlog_decreases_at_once",
-            f"{times} times BACKLOG_DECREASE ({decrease:g}) is more than a whole rate, so one interval would stop all",
-        )
+    most, decrease = settings.backlog_most_decrease, settings.backlog_decrease
+    if _millionths(most) < _millionths(decrease):
+        yield "backlog_most_decrease", f"{most:g} is below BACKLOG_DECREASE ({decrease:g})"
 
 
 def _wrong_targets(settings: BeatSettings) -> Iterator[tuple[str, str]]:

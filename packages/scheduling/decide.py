@@ -52,7 +52,9 @@ _HOLDS_A_REQUEST: Final = frozenset({overlap.NAME})
 _STRICTNESS: Final = {Verdict.SKIP: 2, Verdict.DEFER: 1, Verdict.FIRE: 0}
 # Looking a member up in its enumeration costs more than all else that is done for a fire that nothing holds back.
 _new: Final = tuple.__new__
-_FIRE, _ON_TIME, _CAUGHT_UP = Verdict.FIRE, Reason.ON_TIME, Reason.CAUGHT_UP
+_FIRE, _DEFER, _ON_TIME, _CAUGHT_UP = Verdict.FIRE, Verdict.DEFER, Reason.ON_TIME, Reason.CAUGHT_UP
+_PUBLISH_FAILED: Final = Reason.PUBLISH_FAILED
+_OFF, _OBSERVE, _ENFORCE = GateMode.OFF, GateMode.OBSERVE, GateMode.ENFORCE
 
 
 class Panel:
@@ -71,10 +73,16 @@ class Panel:
             known = self._asked[id(policies)] = policies, gates
         if not known[1]:
             return combine(candidate, ())
-        given = [opinion for gate in known[1] if (opinion := gate.opinion(candidate, self._snapshot)) is not None]
-        in_their_modes = (_in_its_mode(opinion, candidate, self._snapshot) for opinion in given)
-        opinions = tuple(opinion for opinion in in_their_modes if opinion.mode is not GateMode.OFF)
-        return combine(candidate, opinions, cancels=_cancelled(candidate, self._snapshot, opinions))
+        snapshot = self._snapshot
+        opinions: tuple[Opinion, ...] = ()
+        for gate in known[1]:
+            if (given := gate.opinion(candidate, snapshot)) is not None:
+                opinion = _in_its_mode(given, candidate, snapshot)
+                if opinion.mode is not _OFF:
+                    opinions += (opinion,)
+        if policies.overlap is not OverlapMode.CANCEL_OTHER:
+            return combine(candidate, opinions)
+        return combine(candidate, opinions, cancels=_cancelled(candidate, snapshot, opinions))
 
 
 def decide(candidate: Candidate, snapshot: Snapshot) -> Decision:
@@ -92,36 +100,53 @@ def combine(candidate: Candidate, opinions: tuple[Opinion, ...], *, cancels: tup
             Decision,
             (job.name, nominal, planned, origin, at, _FIRE, reason, None, (), NEVER_ENDS, 1, None, (), None),
         )
-    verdict, reason, until = Verdict.FIRE, _reason_to_fire(candidate), None
-    if objections := [o for o in opinions if o.mode is GateMode.ENFORCE and o.verdict is not Verdict.FIRE]:
+    verdict, reason, until = _FIRE, _reason_to_fire(candidate), None
+    objections = [o for o in opinions if o.verdict is not _FIRE and o.mode is _ENFORCE]
+    if len(objections) == 1:
+        # Nearly always; and where a queue is throttled, for every fire.
+        verdict, reason, until = objections[0].verdict, objections[0].reason, objections[0].until
+    elif objections:
         strictest = max(objections, key=lambda opinion: _STRICTNESS[opinion.verdict])
         verdict, reason = strictest.verdict, strictest.reason
-        if verdict is Verdict.DEFER:
+        if verdict is _DEFER:
             latest = max(objections, key=lambda opinion: opinion.until or 0)
             reason, until = latest.reason, latest.until
-    if candidate.at >= candidate.deadline and (verdict is Verdict.DEFER or candidate.waited is Reason.PUBLISH_FAILED):
-        # A publish that kept failing is given up whatever the job; what only waited is worth it for a critical one.
-        given_up = candidate.waited is Reason.PUBLISH_FAILED or not candidate.job.criticality.is_critical
-        verdict, reason, until = (Verdict.SKIP if given_up else Verdict.FIRE), Reason.STALE, None
-    return Decision(
-        job=candidate.job.name,
-        nominal=candidate.nominal,
-        planned=candidate.planned,
-        origin=candidate.origin,
-        at=candidate.at,
-        verdict=verdict,
-        reason=reason,
-        until=min(until, candidate.deadline) if until is not None else None,
-        opinions=opinions,
-        holds_until=min((opinion.holds_until for opinion in opinions), default=NEVER_ENDS),
-        cancels=cancels if verdict is Verdict.FIRE else (),
+    job, nominal, planned, origin, at, waited = candidate[:6]
+    if until is not None or waited is _PUBLISH_FAILED:
+        deadline = candidate.deadline
+        if at >= deadline:
+            # A publish that kept failing is given up whatever the job; what only waited is worth it for a critical one.
+            given_up = waited is _PUBLISH_FAILED or not job.criticality.is_critical
+            verdict, reason, until = (Verdict.SKIP if given_up else _FIRE), Reason.STALE, None
+        elif until is not None and until > deadline:
+            until = deadline
+    holds_until = min([opinion.holds_until for opinion in opinions], default=NEVER_ENDS)
+    cancelled = cancels if verdict is _FIRE else ()
+    return _new(
+        Decision,
+        (
+            job.name,
+            nominal,
+            planned,
+            origin,
+            at,
+            verdict,
+            reason,
+            until,
+            opinions,
+            holds_until,
+            1,
+            None,
+            cancelled,
+            None,
+        ),
     )
 
 
 def _in_its_mode(opinion: Opinion, candidate: Candidate, snapshot: Snapshot) -> Opinion:
     mode = snapshot.gate_modes.get(opinion.gate, opinion.mode)
-    if candidate.is_asked_for and opinion.gate not in _HOLDS_A_REQUEST and mode is GateMode.ENFORCE:
-        mode = GateMode.OBSERVE
+    if mode is _ENFORCE and candidate.origin != SCHEDULE and candidate.is_asked_for:
+        mode = mode if opinion.gate in _HOLDS_A_REQUEST else _OBSERVE
     return opinion if mode is opinion.mode else replace(opinion, mode=mode)
 
 
@@ -134,8 +159,6 @@ def _reason_to_fire(candidate: Candidate) -> Reason:
 
 
 def _cancelled(candidate: Candidate, snapshot: Snapshot, opinions: tuple[Opinion, ...]) -> tuple[str, ...]:
-    if candidate.job.policies.overlap is not OverlapMode.CANCEL_OTHER:
-        return ()
     if not any(opinion.gate == overlap.NAME and opinion.mode is GateMode.ENFORCE for opinion in opinions):
         return ()
     return tuple(run.task_id for run in overlap.running(candidate, snapshot))

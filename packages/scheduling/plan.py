@@ -73,13 +73,13 @@ def plan_tick(
         before, job_state = ahead.get(name, 0), states[name]
         candidate = due
         if before or job_state.credit is not None:
-            candidate = due._replace(ahead=before, credit=job_state.credit)
+            candidate = _new(Candidate, (*due[:9], before, job_state.credit))
         decision = panel.decide(candidate)
         verdict = decision.verdict
         if (decision.opinions or job_state.credit is not None) and takes_turns(candidate):
             credit = credit_after(candidate, decision)
             if credit != job_state.credit:
-                job_state = job_state._replace(credit=credit)
+                job_state = job_state.with_credit(credit)
         ended: list[OpenFire] = []
         if job_state.open and verdict is not _SKIP and is_scheduled(decision.origin):
             ended, job_state = superseded(job, job_state, decision)
@@ -93,9 +93,9 @@ def plan_tick(
             job_state = counted
         elif verdict is _DEFER:
             waits_since = candidate.planned if candidate.since is None else candidate.since
-            since = min((waits_since, *(fire.since for fire in ended)))
+            since = min([waits_since, *[fire.since for fire in ended]]) if ended else waits_since
             decision = ending_in_time(decision, job, since)
-            job_state = job_state._replace(open=(*job_state.open, kept_open(candidate, decision, since)))
+            job_state = job_state.with_open((*job_state.open, kept_open(candidate, decision, since)))
         decisions.append(decision)
         if job_state.open:
             ended, job_state = beyond_limit(job, job_state)

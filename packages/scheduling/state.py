@@ -65,6 +65,14 @@ class JobState(NamedTuple):
         """The same with another watermark."""
         return _new(JobState, (watermark, *self[1:]))
 
+    def with_open(self, fires: tuple[OpenFire, ...]) -> "JobState":
+        """The same with these fires open."""
+        return _new(JobState, (*self[:2], fires, *self[3:]))
+
+    def with_credit(self, credit: int | None) -> "JobState":
+        """The same with another credit."""
+        return _new(JobState, (*self[:7], credit))
+
     def with_a_fire(self) -> "JobState":
         """The same with one more fire published."""
         watermark, trigger, waiting, backfills, clock, fired, taken, credit = self

@@ -8,6 +8,7 @@ name, so that they do not all wait for the same fire.
 A fire out of turn waits. The job's next one takes it up, and takes a turn of its own; so a sweep owes one fire.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from packages.scheduling.candidate import Candidate
@@ -20,7 +21,7 @@ from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Pin, Snapshot
 
 # A fire that waits asks again after one to two of these, each at another instant: what waits does not come at once.
-ASK_AGAIN_MS: Final = MINUTE_MS
+ASK_AGAIN_MS: Final = 2 * MINUTE_MS
 
 
 def is_exempt(job: Job, snapshot: Snapshot, at: int) -> bool:
@@ -51,18 +52,25 @@ def opinion_at(rate: int, gate: str, candidate: Candidate, reason: Reason, facts
     if rate >= ONE or candidate.waited is Reason.PUBLISH_FAILED:
         return None
     name, at = candidate.job.name, candidate.at
-    said: tuple[Fact, ...] = (*facts, ("rate", f"{rate / ONE:.3g}"))
+    said: tuple[Fact, ...] = (*facts, _rate_fact(rate))
     if candidate.job.policies.max_staleness_ms is not None and at >= candidate.deadline:
         return Opinion(gate, Verdict.FIRE, Reason.STALE, holds_until=at + 1, facts=said)
     has_had_its_turn = candidate.waited in THROTTLED_BY
     if not has_had_its_turn:
         # Nothing else that the opinion hangs on is lost once it is given: with it the same can be found again.
-        said = (*said, ("credit", credit_of(candidate)))
-        if credit_of(candidate) + rate >= ONE:
+        credit = credit_of(candidate)
+        said = (*said, ("credit", credit))
+        if credit + rate >= ONE:
             return Opinion(gate, Verdict.FIRE, Reason.IN_TURN, holds_until=at + 1, facts=said, rate=rate)
     until = min(at + ASK_AGAIN_MS + offset_ms(name, candidate.nominal, ASK_AGAIN_MS), NEVER_ENDS - 1)
     rate_taken = None if has_had_its_turn else rate
     return Opinion(gate, Verdict.DEFER, reason, until=until, holds_until=at + 1, facts=said, rate=rate_taken)
+
+
+@lru_cache(maxsize=1_000)
+def _rate_fact(rate: int) -> Fact:
+    # Made for each fire, and there are few rates at a time.
+    return "rate", f"{rate / ONE:.3g}"
 
 
 def takes_turns(candidate: Candidate) -> bool:
@@ -86,16 +94,25 @@ def credit_after(candidate: Candidate, decision: Decision) -> int | None:
     Only a fire that goes out, or is kept by a throttle, takes a turn. Where gates that only observe throttle it, the
     credit is what it would be.
     """
-    rates = [o.rate for o in decision.opinions if o.rate is not None and o.mode is GateMode.ENFORCE]
-    is_enforced = bool(rates)
-    rates = rates or [o.rate for o in decision.opinions if o.rate is not None]
-    if not rates:
-        is_throttled = any(o.reason in THROTTLED_BY or o.reason is Reason.STALE for o in decision.opinions)
+    enforced: int | None = None
+    observed: int | None = None
+    is_throttled = False
+    for opinion in decision.opinions:
+        rate = opinion.rate
+        if rate is None:
+            is_throttled |= opinion.reason in THROTTLED_BY or opinion.reason is Reason.STALE
+        elif opinion.mode is GateMode.ENFORCE:
+            enforced = rate if enforced is None else min(enforced, rate)
+        else:
+            observed = rate if observed is None else min(observed, rate)
+    rate = observed if enforced is None else enforced
+    if rate is None:
         return candidate.credit if is_throttled else None
-    if is_enforced and not (decision.verdict is Verdict.FIRE or decision.reason in THROTTLED_BY):
+    is_out = decision.verdict is Verdict.FIRE
+    if enforced is not None and not is_out and decision.reason not in THROTTLED_BY:
         return candidate.credit
-    credit = credit_of(candidate) + min(rates)
-    goes_out = decision.verdict is Verdict.FIRE if is_enforced else credit >= ONE
+    credit = credit_of(candidate) + rate
+    goes_out = credit >= ONE if enforced is None else is_out
     # What goes out without a whole credit, because it had waited too long, leaves no debt of turns behind.
     return max(0, credit - ONE) if goes_out else min(credit, ONE - 1)
 

@@ -4,7 +4,6 @@ What is asked for by an operator waits for itself: nothing here ends it. Whether
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 from packages.scheduling.candidate import Candidate
@@ -32,7 +31,16 @@ def kept_open(candidate: Candidate, decision: Decision, since: int) -> OpenFire:
     """The open fire that a deferred candidate becomes, waiting `since` then."""
     if decision.until is None:
         raise ValueError(f"a deferred fire of {decision.job} has no instant to ask again")
-    return replace(_open(candidate, decision.reason), retry_at=decision.until, since=since)
+    return OpenFire(
+        nominal=candidate.nominal,
+        planned=candidate.planned,
+        origin=candidate.origin,
+        retry_at=decision.until,
+        reason=decision.reason,
+        since=since,
+        attempts=candidate.attempts,
+        forced=candidate.forced,
+    )
 
 
 def set_aside(candidates: Iterable[Candidate], states: dict[str, JobState]) -> list[Candidate]:
@@ -67,7 +75,9 @@ def superseded(job: Job, state: JobState, newer: Decision) -> tuple[list[OpenFir
     if policies.catch_up.mode is CatchUpMode.ALL and policies.overlap is not OverlapMode.BUFFER_ONE:
         # None is, and there may be thousands.
         return [], state
-    return _without(state, [f for f in state.open if f.nominal < newer.nominal and _is_replaceable(job, f)])
+    ended = [f for f in state.open if f.nominal < newer.nominal and _is_replaceable(job, f)]
+    # All of them, as a rule: the one that was passed over before.
+    return (ended, state.with_open(())) if len(ended) == len(state.open) else _without(state, ended)
 
 
 def beyond_limit(job: Job, state: JobState) -> tuple[list[OpenFire], JobState]:

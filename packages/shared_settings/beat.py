@@ -7,6 +7,7 @@ from pydantic import Field
 from packages.shared_settings.common import CommonSettings
 from packages.shared_settings.control import (
     LEAST_RATES,
+    Doublings,
     LeastRatesByCriticality,
     ShareAboveZero,
     ShareBelowOne,
@@ -79,18 +80,21 @@ class BeatSettings(CommonSettings):
     calendar_overrides_file: InputFile = None
 
     # How publishing answers to what happens downstream. The engine says what each means, and its own are the same.
-    control_interval_seconds: ShortSeconds = 5
+    control_interval_seconds: ShortSeconds = 10
     control_readings_stale_seconds: ShortSeconds = 30
 
     backlog_gate: GateMode = "enforce"
     backlog_target_seconds: WaitSeconds = 5
     backlog_target_seconds_by_queue: WaitSecondsByQueue = Field(default_factory=dict)
     backlog_standing_seconds: ShortSeconds = 60
-    backlog_standing_again_seconds: ShortSeconds = 10
-    backlog_drained_in_intervals: Count = 12
-    backlog_decrease: ShareBelowOne = 0.1
-    backlog_decreases_at_once: Count = 3
-    backlog_increase: ShareAboveZero = 0.02
+    backlog_look_again_seconds: ShortSeconds = 30
+    backlog_drained_seconds: ShortSeconds = 60
+    backlog_calm_share: ShareBelowOne = 0.1
+    backlog_decrease: ShareBelowOne = 0.05
+    backlog_most_decrease: ShareBelowOne = 0.5
+    backlog_grave_targets: Count = 4
+    backlog_increase: ShareAboveZero = 0.004
+    backlog_most_doubled: Doublings = 3
     backlog_least_rates: LeastRatesByCriticality = LEAST_RATES
 
     slo_gate: GateMode = "enforce"

@@ -20,6 +20,7 @@ ShareBelowOne = Annotated[
 WaitSeconds = Annotated[
     float, Field(ge=0.1, le=86_400, allow_inf_nan=False, description="seconds from 0.1 to 86400, such as 2.5")
 ]
+Doublings = Annotated[int, Field(ge=0, le=10, description="a whole number from 0 to 10")]
 ShortSeconds = Annotated[int, Field(ge=1, le=3600, description="a whole number of seconds from 1 to 3600")]
 WaitSecondsByQueue = Annotated[
     dict[str, Annotated[WaitSeconds, Field(strict=True)]],

@@ -50,7 +50,7 @@ class World:
         jobs = enabled_jobs(settings)
         source.begin(settings, jobs)
         more = {"beat_schedule_source": source, "beat_control": source.control}
-        self.scheduler = AdaptiveScheduler(make_app(beat_entries(jobs), broker=url, **more))
+        self.scheduler = AdaptiveScheduler(make_app(beat_entries(jobs, priorities=True), broker=url, **more))
         on_clock(self.scheduler, self.clock)
         self.scheduler.open_for = lambda host: open_for(host)._replace(readings=Stands())
 

@@ -18,7 +18,7 @@ from packages.infra.beat.readings import NoReadings
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.beat.wiring import open_for
 from packages.infra.calendars.load import load_calendars
-from packages.infra.queue.entries import beat_entry
+from packages.infra.queue.entries import beat_entries
 from packages.infra.telemetry.instants import rfc3339
 from packages.scheduling.decision import Verdict
 from packages.scheduling.instants import HOUR_MS, MINUTE_MS, SECOND_MS, to_datetime, to_instant
@@ -126,8 +126,9 @@ def live(app: Celery, snapshot: Snapshot) -> None:
 def published(url: str) -> Iterator[dict[str, Any]]:
     """The headers of all messages, out of the queues."""
     with redis.Redis.from_url(url) as client:
-        for queue in {"synthetic", *(job.queue for job in jobs())}:
-            while body := client.rpop(queue):
+        lists = {f"{job.queue}{suffix}" for job in jobs() for suffix in ("", "\x06\x163", "\x06\x166")}
+        for key in lists:
+            while body := client.rpop(key):
                 headers: dict[str, Any] = json.loads(body)["headers"]
                 yield headers
 
@@ -145,7 +146,7 @@ def foreseen(snapshot: Snapshot, ours: Collection[Job]) -> list[Fire]:
 
 def test_the_preview_of_two_days_is_what_beat_publishes_in_them(redis_url: str, snapshot: Snapshot) -> None:
     app = Celery("test", broker=redis_url, set_as_current=False)
-    app.conf.update(beat_schedule={job.name: beat_entry(job) for job in jobs()}, timezone="UTC")
+    app.conf.update(beat_schedule=beat_entries(jobs(), priorities=True), timezone="UTC")
     live(app, snapshot)
     messages = list(published(redis_url))
     arrived = sorted((str(m["beat_job"]), str(m["scheduled_for"]), str(m["planned_for"])) for m in messages)

@@ -58,11 +58,14 @@ def test_every_threshold_can_be_set() -> None:
         backlog_target_seconds=2.5,
         backlog_target_seconds_by_queue={"maintenance": 15, "notifications": 0.75},
         backlog_standing_seconds=40,
-        backlog_standing_again_seconds=8,
-        backlog_drained_in_intervals=6,
+        backlog_look_again_seconds=8,
+        backlog_drained_seconds=50,
+        backlog_calm_share=0.3,
         backlog_decrease=0.2,
-        backlog_decreases_at_once=2,
+        backlog_most_decrease=0.4,
+        backlog_grave_targets=6,
         backlog_increase=0.05,
+        backlog_most_doubled=0,
         backlog_least_rates={"sheddable": 0.01, "critical": 0.5},
         slo_gate="off",
         slo_dwell_minutes=5,
@@ -81,10 +84,13 @@ def test_every_threshold_can_be_set() -> None:
             targets_ms={"maintenance": 15_000, "notifications": 750},
             standing_ms=40_000,
             again_ms=8_000,
-            drained_in=6,
+            drained_ms=50_000,
+            calm=300_000,
             decrease=200_000,
-            steepest=2,
+            most_decrease=400_000,
+            grave=6,
             increase=50_000,
+            most_doubled=0,
             least_rates={
                 Criticality.SHEDDABLE: 10_000,
                 # What is not given stays as it was.
@@ -129,14 +135,14 @@ def test_every_threshold_can_be_set() -> None:
         (
             {"control_readings_stale_seconds": 4},
             "CONTROL_READINGS_STALE_SECONDS",
-            "4 is below CONTROL_INTERVAL_SECONDS (5)",
+            "4 is below CONTROL_INTERVAL_SECONDS (10)",
         ),
         (
-            {"backlog_standing_again_seconds": 61},
-            "BACKLOG_STANDING_AGAIN_SECONDS",
+            {"backlog_look_again_seconds": 61},
+            "BACKLOG_LOOK_AGAIN_SECONDS",
             "61 is above BACKLOG_STANDING_SECONDS (60)",
         ),
-        ({"backlog_decreases_at_once": 11}, "BACKLOG_DECREASES_AT_ONCE", "11 times BACKLOG_DECREASE (0.1) is more"),
+        ({"backlog_most_decrease": 0.04}, "BACKLOG_MOST_DECREASE", "0.04 is below BACKLOG_DECREASE (0.05)"),
         # Of a gate that is off, too: turning it on brings no surprise.
         ({"backlog_gate": "off", "backlog_target_seconds": 61}, "BACKLOG_TARGET_SECONDS", "61 is not below"),
     ],
@@ -149,12 +155,12 @@ def test_a_contradiction_names_both_variables(fields: dict[str, Any], variable: 
 
 def test_all_contradictions_are_told_at_once() -> None:
     told = refused(
-        backlog_standing_seconds=4, backlog_target_seconds_by_queue={"nowhere": 1}, backlog_decreases_at_once=20
+        backlog_standing_seconds=4, backlog_target_seconds_by_queue={"nowhere": 1}, backlog_most_decrease=0.01
     )
     assert [variable for variable, _ in told] == [
         "CONTROL_INTERVAL_SECONDS",
-        "BACKLOG_STANDING_AGAIN_SECONDS",
-        "BACKLOG_DECREASES_AT_ONCE",
+        "BACKLOG_LOOK_AGAIN_SECONDS",
+        "BACKLOG_MOST_DECREASE",
         "BACKLOG_TARGET_SECONDS",
         "BACKLOG_TARGET_SECONDS_BY_QUEUE",
     ]
@@ -181,10 +187,10 @@ SHARES = st.floats(0.001, 0.999)
     standing=SECONDS,
     again=SECONDS,
     decrease=SHARES,
-    times=st.integers(1, 1_200),
+    most=SHARES,
 )
 def test_what_the_policies_refuse_is_refused_as_a_setting_and_nothing_else(
-    interval: int, stale: int, target: float, standing: int, again: int, decrease: float, times: int
+    interval: int, stale: int, target: float, standing: int, again: int, decrease: float, most: float
 ) -> None:
     expected: ControlPolicy | None = None
     with suppress(PolicyError):
@@ -193,7 +199,7 @@ def test_what_the_policies_refuse_is_refused_as_a_setting_and_nothing_else(
             standing_ms=standing * SECOND_MS,
             again_ms=again * SECOND_MS,
             decrease=round(decrease * ONE),
-            steepest=times,
+            most_decrease=round(most * ONE),
         )
         expected = ControlPolicy(interval_ms=interval * SECOND_MS, stale_ms=stale * SECOND_MS, backlog=backlog)
     found: ControlPolicy | None = None
@@ -203,9 +209,9 @@ def test_what_the_policies_refuse_is_refused_as_a_setting_and_nothing_else(
             control_readings_stale_seconds=stale,
             backlog_target_seconds=target,
             backlog_standing_seconds=standing,
-            backlog_standing_again_seconds=again,
+            backlog_look_again_seconds=again,
             backlog_decrease=decrease,
-            backlog_decreases_at_once=times,
+            backlog_most_decrease=most,
         )
     assert found == expected
 
@@ -252,7 +258,7 @@ def test_a_target_above_a_period_is_told_by_the_shortest_job_of_the_queue() -> N
 
 def test_config_shows_every_threshold_and_what_it_may_be(tmp_path: Path) -> None:
     shown = {value.variable: value for value in effective_values("beat", {"MINSY_ENV_DIR": str(tmp_path)})}
-    assert len(CONTROL_FIELDS) == 21
+    assert len(CONTROL_FIELDS) == 24
     for field in CONTROL_FIELDS:
         assert shown[field.upper()].allowed
     assert shown["BACKLOG_LEAST_RATES"].value == '{"sheddable": 0.0, "sheddable_plus": 0.05, "critical": 1.0}'

@@ -21,6 +21,7 @@ from packages.infra.queue.worker_reports import connect_worker_reports
 from packages.shared_settings.workers import WorkerIoSettings
 
 TASK = "maintenance.obey"
+NOTE = "maintenance.note"
 
 
 def make_app(url: str) -> Celery:
@@ -31,6 +32,7 @@ def make_app(url: str) -> Celery:
     app.conf.update(celery_configuration(Profile.IO, WorkerIoSettings(), connections), include=(), worker_concurrency=2)
     app.task(name=TASK, bind=True)(obey)
     app.task(name="maintenance.obey_early", bind=True, acks_late=False)(obey)
+    app.task(name=NOTE, bind=True)(note)
     return app
 
 
@@ -61,6 +63,14 @@ def obey(self: "Task[Any, Any]", order: str, directory: str) -> None:
             raise Reject(order, requeue=True)
         case "die once" if not ran_before:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def note(self: "Task[Any, Any]", name: str, directory: str, *, again: bool) -> None:
+    """Write the name down behind those of the runs before; `again`: and once more, in a retry."""
+    with (Path(directory) / "order").open("a", encoding="ascii") as noted:
+        noted.write(f"{name}\n")
+    if again and not self.request.retries:
+        raise self.retry(countdown=0)
 
 
 def wait(directory: str) -> None:

@@ -147,10 +147,12 @@ print(json.dumps(sorted(sys.modules)))"""
     modules = printed(code, {**environ, **given, **always, "REDIS_URL": redis_url})
     with redis.Redis.from_url(redis_url) as client:
         # It has published, too: the fire that each job owes.
-        assert {name: client.llen(name) for name in ("maintenance", "paper_trading", "market_data")} == {
-            "maintenance": 3,
+        lists = ("maintenance", "maintenance\x06\x166", "paper_trading", "market_data\x06\x163")
+        assert {name: client.llen(name) for name in lists} == {
+            "maintenance": 1,
+            "maintenance\x06\x166": 2,
             "paper_trading": 1,
-            "market_data": 1,
+            "market_data\x06\x163": 1,
         }
     tops = {module.partition(".")[0] for module in modules}
     heavy = {"sqlalchemy", "psycopg", "apprise", "alpaca", "alembic", "typer", "rich", "honcho"}

@@ -13,7 +13,6 @@ from packages.infra.beat.state_store import StateStore
 from packages.infra.beat.stored_controllers import controllers_text
 from packages.infra.telemetry.beat_metrics import NO_CONTROL, ControlFacts
 from packages.scheduling.control.controllers import NEUTRAL, Controllers
-from packages.scheduling.control.policy import ONE
 from packages.scheduling.engine import Engine
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Snapshot
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 # A setting of the app: has the thresholds as `policy`, a `ControlPolicy` that may be another one after a reload.
 CONTROL_SETTING: Final = "beat_control"
+_HOLDS_FOR: Final = 10
 
 
 class KeepingControl:
@@ -111,11 +111,10 @@ def text_to_keep(controllers: Controllers | None) -> str:
 def still_says_something(controllers: Controllers, policy: "ControlPolicy", now: int) -> bool:
     """Whether to go on from a stored state.
 
-    It holds for as long as a rate takes to rise from nothing to all. Nobody has published since it was written: a queue
+    It holds for ten times as long as a wait has to stand to count. Nobody has published since it was written: a queue
     that was left alone for so long is not the one that was throttled. Levels and failing tasks are found again at once.
     A state from the future counts as one from the past: two clocks differ.
     """
     if controllers.stepped_at is None:
         return False
-    intervals = -(-ONE // policy.backlog.increase)
-    return abs(now - controllers.stepped_at) <= intervals * policy.interval_ms
+    return abs(now - controllers.stepped_at) <= _HOLDS_FOR * policy.backlog.standing_ms

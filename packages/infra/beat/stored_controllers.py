@@ -84,6 +84,10 @@ def _queue_plain(queue: QueueControl) -> dict[str, Any]:
         basis=queue.basis,
         messages=queue.messages,
         above_since=queue.above_since,
+        looked_at=queue.looked_at,
+        looked_messages=queue.looked_messages,
+        calm_since=queue.calm_since,
+        fits=dict(sorted(queue.fits.items())),
         rates=dict(sorted(queue.rates.items())),
         since=queue.since,
         unserved=queue.unserved,
@@ -111,11 +115,19 @@ def _queue(raw: object) -> QueueControl:
         basis=None if basis is None else WaitBasis(basis),
         messages=_count_or_none(given.get("messages")),
         above_since=_instant_or_none(given.get("above_since")),
-        rates={Criticality(name): _share(rate) for name, rate in _dict(given.get("rates", {})).items()},
+        looked_at=_instant_or_none(given.get("looked_at")),
+        looked_messages=_count_or_none(given.get("looked_messages")),
+        calm_since=_instant_or_none(given.get("calm_since")),
+        fits=_shares(given.get("fits", {})),
+        rates=_shares(given.get("rates", {})),
         since=_instant_or_none(given.get("since")),
         unserved=_of_type(bool, given.get("unserved", False)),
         beside=_names(given.get("beside", [])),
     )
+
+
+def _shares(raw: object) -> dict[Criticality, int]:
+    return {Criticality(name): _share(share) for name, share in _dict(raw).items()}
 
 
 def _level(raw: object) -> LevelControl:

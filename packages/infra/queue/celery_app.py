@@ -17,7 +17,7 @@ from packages.catalogue.queues import Profile, queues_of
 from packages.infra.connections import resolve_connections
 from packages.infra.queue.beat_calendars import BeatCalendars
 from packages.infra.queue.configuration import celery_configuration, state_configuration
-from packages.infra.queue.entries import beat_entries
+from packages.infra.queue.entries import beat_entries, takes_priorities
 from packages.infra.queue.process_signals import BeatInputs, connect_process_signals
 from packages.infra.queue.profiles import profile_of, settings_of
 from packages.infra.queue.redis_transport import use_mended_transport
@@ -33,7 +33,8 @@ def _build_beat_schedule(enabled: bool = True) -> dict[str, dict[str, Any]]:  # 
     """
     if not enabled:
         return {}
-    return beat_entries(enabled_jobs(get_beat_settings()))
+    settings = get_beat_settings()
+    return beat_entries(enabled_jobs(settings), priorities=takes_priorities(settings))
 
 
 def _make_app() -> Celery:

@@ -17,7 +17,7 @@ from typing import Any
 
 from packages.catalogue.jobs import enabled_jobs
 from packages.infra.queue.beat_control import BeatControl, objectives_file, policy_in_use
-from packages.infra.queue.entries import beat_entries
+from packages.infra.queue.entries import beat_entries, takes_priorities
 from packages.scheduling.control.policy import ControlPolicy
 from packages.scheduling.model import Job
 from packages.shared_settings.beat import BeatSettings
@@ -50,14 +50,17 @@ class EnvFilesSource:
         self._read_at_stamp = self._seen = _stamp(self._files)
         self._looked_at = monotonic()
         self._asked_for = False
+        # A running process stays on its broker, whatever the files say later.
+        self._priorities: bool | None = None
 
     def begin(self, settings: BeatSettings, jobs: Collection[Job]) -> None:
-        """Have the control go by the settings that were read for the start; `jobs` are those that they turn on.
+        """Go by the settings that were read for the start; `jobs` are those that they turn on.
 
         Raises:
             SettingsError: its thresholds contradict each other, or the file of objectives cannot be used.
         """
         self.control.use(self._policy(settings), settings, jobs)
+        self._priorities = takes_priorities(settings)
 
     def ask(self) -> None:
         """Let the next `changed` say yes. Does nothing else, so that a signal handler may call it."""
@@ -86,7 +89,9 @@ class EnvFilesSource:
         policy, jobs = self._policy(settings), enabled_jobs(settings)
         self.control.use(policy, settings, jobs)
         self.control.warn()
-        return beat_entries(jobs)
+        if self._priorities is None:
+            self._priorities = takes_priorities(settings)
+        return beat_entries(jobs, priorities=self._priorities)
 
     def _policy(self, settings: BeatSettings) -> ControlPolicy | None:
         file = objectives_file(settings)

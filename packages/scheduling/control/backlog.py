@@ -1,12 +1,12 @@
 """The rates of the queues, once a control interval: CoDel's test says when, AIMD says how far, criticality says who.
 
-    wait above the target ──(for the whole of `standing_ms`)──> overloaded ──> the least critical rate is cut
+    wait above the target ──(for the whole of `standing_ms`)──> overloaded: a look, a cut ──(`again_ms`)──> a look ...
       └─ a burst that drains is above it for less                  │
-    wait at or below it  <──────────(drains)───────────────────────┘  ──> the most critical rate that was cut rises
+    wait well below it    <──────────(drains)──────────────────────┘  ──> back to the rate that fitted, then slowly on
+    in between: nothing changes, so that the noise of a queue does not become the noise of a rate
 
 Workers serve several queues, so those that share a worker make room for each other: sheddable work in any of them is
-cut before critical work in the overloaded one. A rate is left alone while its queue drains soon enough: cutting on
-would empty it, and the workers would stand idle.
+cut before critical work in the overloaded one, and nothing rises while one of them is in need.
 
 Decides nothing about a single fire.
 """
@@ -15,8 +15,9 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from packages.scheduling.control.controllers import QueueControl
+from packages.scheduling.control.look import Look, fitting_rate, look_at
 from packages.scheduling.control.policy import ONE, SHEDDING_ORDER, BacklogPolicy
-from packages.scheduling.control.wait import Wait, estimated_wait
+from packages.scheduling.control.wait import estimated_wait
 from packages.scheduling.model import Criticality
 from packages.scheduling.readings import QueueReading
 from packages.scheduling.snapshot import Reading
@@ -42,118 +43,131 @@ def step_queues(  # noqa: PLR0913  # all that is known
 
     After that they rise as if nothing waited: who cannot be seen must not be held for ever.
     """
-    known = {queue: readings[queue] for queue in present if queue in readings}
-    fresh = {queue: reading.value for queue, reading in known.items() if reading.age_ms(now) <= stale_ms}
+    fresh = {
+        queue: readings[queue].value
+        for queue in present
+        if queue in readings and readings[queue].age_ms(now) <= stale_ms
+    }
     seen = {
         queue: _seen(queues.get(queue, QueueControl()), fresh.get(queue), policy.target_of(queue), now)
         for queue in present
     }
-    waits = {queue: estimated_wait(reading) for queue, reading in fresh.items()}
-    rates = {queue: dict(control.rates) for queue, control in seen.items()}
-    overloaded = [queue for queue in seen if _is_overloaded(queue, seen, queues, waits, policy, now)]
-    for queue in overloaded:
-        _cut(queue, seen, rates, waits, policy, present)
-    for queue, control in seen.items():
-        group = {queue, *control.beside}
-        is_calm = not any(seen[other].above_since is not None for other in group & seen.keys())
-        is_known = queue in fresh or _is_long_unseen(known.get(queue), policy.standing_ms + stale_ms, now)
-        if rates[queue] and is_calm and is_known:
-            _raise(rates[queue], policy.increase)
-    return {queue: _kept(control, rates[queue], now) for queue, control in seen.items()}
+    throttled = {queue for queue, control in seen.items() if control.rates}
+    for queue in list(seen):
+        _relieve(
+            queue, seen, fresh.get(queue), policy, present, now, is_throttled=bool(throttled & _group(queue, seen))
+        )
+    calm = {queue for queue, control in seen.items() if _is_calm(control, policy.calm_ms_of(queue))}
+    unseen = {
+        queue
+        for queue in seen.keys() - fresh.keys()
+        if queue in readings and readings[queue].age_ms(now) <= policy.standing_ms + stale_ms
+    }
+    return {
+        queue: _kept(_risen(control, policy, now) if _group(queue, seen) <= calm - unseen else _held(control), now)
+        for queue, control in seen.items()
+    }
 
 
 def _seen(before: QueueControl, reading: QueueReading | None, target_ms: int, now: int) -> QueueControl:
     """What the reading says of the queue; without one nothing is known but what was decided."""
-    if reading is None:
-        return before._replace(wait_ms=None, basis=None, messages=None, above_since=None)
-    wait = estimated_wait(reading)
-    unserved = reading.consumers == 0
-    above_since = None
-    if wait is not None and (wait.ms is None or wait.ms > target_ms) and not unserved:
-        above_since = now if before.above_since is None else min(before.above_since, now)
-    return before._replace(
+    wait = None if reading is None else estimated_wait(reading)
+    control = before._replace(
         wait_ms=None if wait is None else wait.ms,
         basis=None if wait is None else wait.basis,
         messages=None if wait is None else wait.messages,
-        above_since=above_since,
-        unserved=unserved,
-        beside=reading.beside,
     )
+    if reading is not None:
+        control = control._replace(unserved=reading.consumers == 0, beside=reading.beside)
+    if wait is None or control.unserved or (wait.ms is not None and wait.ms <= target_ms):
+        return control._replace(above_since=None, looked_at=None, looked_messages=None)
+    if before.above_since is None or before.above_since > now:
+        return control._replace(above_since=now, looked_at=now, looked_messages=wait.messages)
+    return control
 
 
-def _is_overloaded(  # noqa: PLR0913, PLR0917  # all that is known
+def _relieve(  # noqa: PLR0913, PLR0917  # as above
     queue: str,
-    seen: Mapping[str, QueueControl],
-    before: Mapping[str, QueueControl],
-    waits: Mapping[str, Wait | None],
-    policy: BacklogPolicy,
-    now: int,
-) -> bool:
-    control, wait = seen[queue], waits.get(queue)
-    if control.above_since is None or wait is None:
-        return False
-    # Once a queue is throttled it is known not to be a burst.
-    patience_ms = policy.again_ms if control.rates else policy.standing_ms
-    if now - control.above_since < patience_ms:
-        return False
-    was = before[queue].messages if queue in before else None
-    return was is None or not _drains(was, wait, policy.target_of(queue), policy.drained_in)
-
-
-def _drains(was: int, wait: Wait, target_ms: int, intervals: int) -> bool:
-    """Whether the queue, shrinking on as it did since the last interval, is down to its target in so many intervals."""
-    shrunk = was - wait.messages
-    if shrunk <= 0 or wait.ms is None:
-        return False
-    surplus = wait.messages - wait.messages * target_ms // max(wait.ms, 1)
-    return surplus <= shrunk * intervals
-
-
-def _cut(  # noqa: PLR0913, PLR0917  # as above
-    queue: str,
-    seen: Mapping[str, QueueControl],
-    rates: Mapping[str, Rates],
-    waits: Mapping[str, Wait | None],
+    seen: dict[str, QueueControl],
+    reading: QueueReading | None,
     policy: BacklogPolicy,
     present: Present,
+    now: int,
+    *,
+    is_throttled: bool,
 ) -> None:
+    """Look at a queue whose wait has stood for long enough, and cut what it needs. `is_throttled`: it or its group."""
+    control, target_ms = seen[queue], policy.target_of(queue)
+    if reading is None or control.looked_at is None:
+        return
+    # Once it is throttled, or who shares its workers is, it is known not to be a burst.
+    if now - control.looked_at < (policy.again_ms if is_throttled else policy.standing_ms):
+        return
+    is_new = not is_throttled or (control.since is not None and now - control.since < policy.drained_ms)
+    is_grave = control.wait_ms is None or control.wait_ms >= policy.grave * target_ms
+    most = policy.most_decrease if is_new or is_grave else policy.decrease
+    look = look_at(control, reading, policy, target_ms, now, most=most)
+    if look.cut:
+        _cut(queue, look, seen, policy, present)
+    seen[queue] = seen[queue]._replace(looked_at=now, looked_messages=control.messages)
+
+
+def _cut(queue: str, look: Look, seen: dict[str, QueueControl], policy: BacklogPolicy, present: Present) -> None:
     """Cut the least critical rate that is not at its least: of the queue, else of those that share its workers."""
-    wait, target_ms = waits[queue], policy.target_of(queue)
-    times = policy.steepest
-    if wait is not None and wait.ms is not None:
-        times = max(1, min(policy.steepest, wait.ms // target_ms))
-    cut = policy.decrease * times
-    beside = sorted(other for other in seen[queue].beside if other in seen)
+    beside = sorted(_group(queue, seen) - {queue})
     for criticality in SHEDDING_ORDER:
         least = policy.least_rates[criticality]
         # Critical work of another queue is nobody's reserve.
-        groups = ([queue],) if criticality.is_critical else ([queue], beside)
-        for group in groups:
+        for group in ([queue],) if criticality.is_critical else ([queue], beside):
             cuttable = [
-                each for each in group if criticality in present[each] and rates[each].get(criticality, ONE) > least
+                each
+                for each in group
+                if criticality in present[each] and seen[each].rates.get(criticality, ONE) > least
             ]
             for each in cuttable:
-                rate = rates[each].get(criticality, ONE) * (ONE - cut) // ONE
-                rates[each][criticality] = least if rate < max(least, _AS_GOOD_AS_NONE) else rate
+                control = seen[each]
+                before = control.rates.get(criticality, ONE)
+                rate = before * (ONE - look.cut) // ONE
+                rates = {**control.rates, criticality: least if rate < max(least, _AS_GOOD_AS_NONE) else rate}
+                fits = control.fits
+                # Below it the queue drains, and what it takes then says little about what it could.
+                if each == queue and look.fits is not None and before >= fits.get(criticality, 0):
+                    fits = {**fits, criticality: max(least, fitting_rate(before, look.fits, policy))}
+                seen[each] = control._replace(rates=rates, fits=fits)
             if cuttable:
                 return
 
 
-def _raise(rates: Rates, increase: int) -> None:
-    """Raise the most critical rate that was cut; it is as if it had never been once it is whole."""
-    for criticality in reversed(SHEDDING_ORDER):
-        if criticality in rates:
-            rates[criticality] += increase
-            if rates[criticality] >= ONE:
-                del rates[criticality]
-            return
+def _risen(control: QueueControl, policy: BacklogPolicy, now: int) -> QueueControl:
+    """The most critical rate that was cut rises: to what fitted, and on from there. Whole it is no rate any more."""
+    if not control.rates:
+        return control
+    calm_since = now if control.calm_since is None else min(control.calm_since, now)
+    # What is calm for long can take more.
+    doubled = min((now - calm_since) // policy.standing_ms, policy.most_doubled)
+    criticality = next(each for each in reversed(SHEDDING_ORDER) if each in control.rates)
+    rate = max(control.rates[criticality] + (policy.increase << doubled), control.fits.get(criticality, 0))
+    rates = {**control.rates, criticality: rate}
+    if rate >= ONE:
+        del rates[criticality]
+    return control._replace(rates=rates, calm_since=calm_since)
 
 
-def _is_long_unseen(reading: Reading[QueueReading] | None, length_ms: int, now: int) -> bool:
-    return reading is None or reading.age_ms(now) > length_ms
+def _held(control: QueueControl) -> QueueControl:
+    return control if control.calm_since is None else control._replace(calm_since=None)
 
 
-def _kept(control: QueueControl, rates: Rates, now: int) -> QueueControl:
-    is_throttled = bool(rates) or control.unserved
-    since = (now if control.since is None else control.since) if is_throttled else None
-    return control._replace(rates=rates, since=since)
+def _kept(control: QueueControl, now: int) -> QueueControl:
+    fits = {each: rate for each, rate in control.fits.items() if each in control.rates}
+    if not control.rates and not control.unserved:
+        return control._replace(since=None, calm_since=None, fits=fits)
+    return control._replace(since=now if control.since is None else control.since, fits=fits)
+
+
+def _is_calm(control: QueueControl, calm_ms: int) -> bool:
+    return control.above_since is None and (control.wait_ms is None or control.wait_ms <= calm_ms)
+
+
+def _group(queue: str, seen: Mapping[str, QueueControl]) -> set[str]:
+    """The queue, and those that share its workers and have jobs."""
+    return {queue, *(seen[queue].beside & seen.keys())}

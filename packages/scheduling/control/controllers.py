@@ -23,14 +23,20 @@ class QueueControl(NamedTuple):
     """One queue. `rates`: what share of the fires of a criticality is let through, in millionths; a missing one is all.
 
     `wait_ms` None: not known, or, when `basis` is `stuck`, without end. `messages`: how many wait. `above_since`: since
-    when the wait has never been below the target. `since`: since when it is throttled. `unserved`: nobody consumes it.
-    `beside`: the queues that share its workers.
+    when the wait has never been below the target; `looked_at`, with `looked_messages`: when it was last looked at for a
+    cut. `calm_since`: since when the rates have been rising. `fits`: the rates that the queue can take, of those that
+    were cut. `since`: since when it is throttled. `unserved`: nobody consumes it. `beside`: the queues that share its
+    workers.
     """
 
     wait_ms: int | None = None
     basis: WaitBasis | None = None
     messages: int | None = None
     above_since: int | None = None
+    looked_at: int | None = None
+    looked_messages: int | None = None
+    calm_since: int | None = None
+    fits: Mapping[Criticality, int] = _NOTHING
     rates: Mapping[Criticality, int] = _NOTHING
     since: int | None = None
     unserved: bool = False

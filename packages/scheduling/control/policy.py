@@ -21,6 +21,9 @@ LEAST_RATES: Final[Mapping[Criticality, int]] = MappingProxyType(
 )
 
 
+_MOST_DOUBLED: Final = 10
+
+
 def _is_share(value: int) -> bool:
     return 0 <= value <= ONE
 
@@ -30,10 +33,11 @@ class BacklogPolicy:
     """When a queue counts as overloaded, and how its rates answer.
 
     `target_ms`: the wait that may stand in a queue, unless `targets_ms` has one for it. `standing_ms`: for how long the
-    wait must never have been below it (CoDel's INTERVAL), `again_ms` once the queue is throttled. `decrease`: an
-    overloaded rate is cut by this share, `steepest` times that at most where the wait is that many targets, but not
-    while the queue will have drained in `drained_in` control intervals; `increase`: what is added to a rate while its
-    queue is not overloaded. `least_rates`: how far each criticality may be throttled; critical_plus never is.
+    wait must never have been below it (CoDel's INTERVAL), `again_ms` once the queue is throttled. An overloaded rate is
+    cut so that the queue is down to its target after `drained_ms`: by `decrease` at most, and by `most_decrease` where
+    it has just begun, or where the wait is `grave` targets. While the wait is at most the share `calm` of the target,
+    `increase` is added to a rate in each control interval, and twice as much after each `standing_ms` of it, doubled
+    `most_doubled` times at most. `least_rates`: how far each criticality may be throttled; critical_plus never is.
 
     Sources: Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 10(5), 2012; Chiu and Jain, Computer Networks
     and ISDN Systems 17(1), 1989.
@@ -43,11 +47,14 @@ class BacklogPolicy:
     target_ms: int = 5 * SECOND_MS
     targets_ms: Mapping[str, int] = field(default_factory=dict)
     standing_ms: int = MINUTE_MS
-    again_ms: int = 10 * SECOND_MS
-    drained_in: int = 12
-    decrease: int = 100_000
-    steepest: int = 3
-    increase: int = 20_000
+    again_ms: int = 30 * SECOND_MS
+    drained_ms: int = MINUTE_MS
+    calm: int = 100_000
+    decrease: int = 50_000
+    most_decrease: int = 500_000
+    grave: int = 4
+    increase: int = 4_000
+    most_doubled: int = 3
     least_rates: Mapping[Criticality, int] = field(default_factory=lambda: LEAST_RATES)
 
     def __post_init__(self) -> None:
@@ -56,12 +63,12 @@ class BacklogPolicy:
                 raise PolicyError(
                     f"the target of {queue}, {target_ms} ms, is not between 0 and the interval, {self.standing_ms} ms"
                 )
-        if not 0 < self.again_ms <= self.standing_ms or self.drained_in <= 0:
-            raise PolicyError("once it is throttled a queue is judged within the interval, and drains in at least one")
-        if not (0 < self.decrease < ONE and 0 < self.increase <= ONE):
-            raise PolicyError("a rate is decreased and increased by a share between 0 and 1")
-        if not 1 <= self.steepest <= ONE // self.decrease:
-            raise PolicyError(f"a rate may not be cut to nothing at once: {self.steepest} times {self.decrease / ONE}")
+        if not 0 < self.again_ms <= self.standing_ms or self.drained_ms <= 0:
+            raise PolicyError("a throttled queue is looked at again within the interval, and drains in more than 0 ms")
+        if not (0 < self.decrease <= self.most_decrease < ONE and 0 < self.increase <= ONE):
+            raise PolicyError("a rate is decreased and increased by shares between 0 and 1, by `decrease` the least")
+        if not 0 <= self.calm <= ONE or self.grave < 1 or not 0 <= self.most_doubled <= _MOST_DOUBLED:
+            raise PolicyError(f"calm is a share, grave at least one target, and 0 to {_MOST_DOUBLED} times is doubled")
         if set(self.least_rates) != set(SHEDDING_ORDER) or not all(map(_is_share, self.least_rates.values())):
             raise PolicyError("least rates are shares from 0 to 1, of sheddable, sheddable_plus and critical")
         if self.least_rates[Criticality.CRITICAL] == 0:
@@ -70,6 +77,10 @@ class BacklogPolicy:
     def target_of(self, queue: str) -> int:
         """The wait that may stand in a queue, in ms."""
         return self.targets_ms.get(queue, self.target_ms)
+
+    def calm_ms_of(self, queue: str) -> int:
+        """The wait in a queue up to which its rates rise, in ms."""
+        return self.target_of(queue) * self.calm // ONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +120,7 @@ class TargetPolicy:
 class ControlPolicy:
     """All of them. `interval_ms`: rates and levels change once in it. A reading older than `stale_ms` is absent."""
 
-    interval_ms: int = 5 * SECOND_MS
+    interval_ms: int = 10 * SECOND_MS
     stale_ms: int = 30 * SECOND_MS
     backlog: BacklogPolicy = field(default_factory=BacklogPolicy)
     slo: SloPolicy = field(default_factory=SloPolicy)

@@ -4,6 +4,7 @@ Nobody consumes the queue: sheddable work waits, one fire of each job. Critical 
 `expires`, and one is there when a worker comes back.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from packages.scheduling.candidate import Candidate
@@ -36,7 +37,9 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
     return opinion_at(rate, NAME, candidate, Reason.THROTTLED, _facts(job.queue, control.since, control.wait_ms))
 
 
+@lru_cache(maxsize=1_000)
 def _facts(queue: str, since: int | None, wait_ms: int | None = None) -> tuple[Fact, ...]:
+    # The same for all fires to a queue in one control interval.
     facts: list[Fact] = [("queue", queue)]
     if since is not None:
         facts.append(("since", since))

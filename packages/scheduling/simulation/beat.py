@@ -134,6 +134,7 @@ class Beat:
             task=job.task,
             queue=job.queue,
             criticality=job.criticality,
+            priority=self._scenario.priority_of(job.criticality),
             nominal=decision.nominal,
             planned=decision.planned,
             published_at=now,

@@ -1,17 +1,21 @@
-"""The broker of the laboratory: a list for each queue, and the workers that wait for a message.
+"""The broker of the laboratory: a list for each priority of each queue, and the workers that wait for a message.
 
-As a Redis broker under kombu: messages of a queue go first in, first out; what is given back goes to the head; of
-several workers that wait, the one that has waited longest is served first (BRPOP).
+As a Redis broker under kombu: the messages of a list go first in, first out; what is given back goes to the head of its
+list; all lists of one priority, whatever their queue, go before those of the next; of several workers that wait, the
+one that has waited longest is served first (BRPOP).
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
+from packages.scheduling.message_priority import PRIORITIES
 from packages.scheduling.simulation.message import Message
 
 if TYPE_CHECKING:
     import simpy
+
+_STEPS: Final = sorted(set(PRIORITIES.values()))
 
 
 class Broker:
@@ -19,32 +23,38 @@ class Broker:
 
     def __init__(self, env: "simpy.Environment", queues: Iterable[str]) -> None:
         self._env = env
-        self._lists: dict[str, deque[Message]] = {queue: deque() for queue in queues}
+        names = tuple(queues)
+        self._lists: dict[str, dict[int, deque[Message]]] = {name: {step: deque() for step in _STEPS} for name in names}
+        self._lengths = dict.fromkeys(names, 0)
         self._blocked: list[tuple[simpy.Event, Sequence[str]]] = []
         self._since = int(env.now)
-        self._changed_at = dict.fromkeys(self._lists, self._since)
-        self._area = dict.fromkeys(self._lists, 0)
-        self.peaks = dict.fromkeys(self._lists, 0)
+        self._changed_at = dict.fromkeys(names, self._since)
+        self._area = dict.fromkeys(names, 0)
+        self.peaks = dict.fromkeys(names, 0)
         self.ready = 0
         self.peak = 0
 
     def push(self, message: Message) -> None:
-        """A new message, behind all others."""
+        """A new message, behind all others of its priority."""
         self._put(message, at_head=False)
 
     def give_back(self, message: Message) -> None:
-        """A message that was taken and not ended: before all others."""
+        """A message that was taken and not ended: before all others of its priority."""
         self._put(message, at_head=True)
 
     def next_for(self, queues: Sequence[str]) -> "simpy.Event":
-        """An event that has the next message of the first of `queues` that has one, at once or when there is one."""
+        """An event that has the next message for a worker of `queues`, at once or when there is one.
+
+        It is one of the highest priority that waits, out of the first of `queues` that has one of it.
+        """
         event = self._env.event()
-        for queue in queues:
-            waiting = self._lists[queue]
+        for waiting in (self._lists[queue][step] for step in _STEPS for queue in queues):
             if waiting:
-                self._note(queue)
+                message = waiting.popleft()
+                self._note(message.queue)
+                self._lengths[message.queue] -= 1
                 self.ready -= 1
-                event.succeed(waiting.popleft())
+                event.succeed(message)
                 return event
         self._blocked.append((event, queues))
         return event
@@ -57,12 +67,11 @@ class Broker:
 
     def length(self, queue: str) -> int:
         """How many messages wait in a queue."""
-        return len(self._lists[queue])
+        return self._lengths[queue]
 
-    def head(self, queue: str) -> Message | None:
-        """The message that is next in a queue."""
-        waiting = self._lists[queue]
-        return waiting[0] if waiting else None
+    def heads(self, queue: str) -> Iterator[Message]:
+        """The next message of each priority that waits in a queue."""
+        return (waiting[0] for waiting in self._lists[queue].values() if waiting)
 
     def mean(self, queue: str) -> float:
         """The mean backlog of a queue until now."""
@@ -78,16 +87,17 @@ class Broker:
                 event.succeed(message)
                 return
         self._note(queue)
-        waiting = self._lists[queue]
+        waiting = self._lists[queue][message.priority]
         if at_head:
             waiting.appendleft(message)
         else:
             waiting.append(message)
+        self._lengths[queue] += 1
         self.ready += 1
         self.peak = max(self.peak, self.ready)
-        self.peaks[queue] = max(self.peaks[queue], len(waiting))
+        self.peaks[queue] = max(self.peaks[queue], self._lengths[queue])
 
     def _note(self, queue: str) -> None:
         now = int(self._env.now)
-        self._area[queue] += len(self._lists[queue]) * (now - self._changed_at[queue])
+        self._area[queue] += self._lengths[queue] * (now - self._changed_at[queue])
         self._changed_at[queue] = now

@@ -124,6 +124,7 @@ class Happenings:
                 task=group.task,
                 queue=group.queue,
                 criticality=group.criticality,
+                priority=self._scenario.priority_of(group.criticality),
                 nominal=published_at,
                 planned=published_at,
                 published_at=published_at,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from packages.scheduling.message_priority import FIRST
 from packages.scheduling.model import Criticality
 
 
@@ -19,7 +20,10 @@ class Fate(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """`injected`: it was put there by an event, and published by nobody. `started_at` is that of its last run."""
+    """`injected`: it was put there by an event, and published by nobody. `started_at` is that of its last run.
+
+    `priority`: the lower goes first.
+    """
 
     job: str
     task: str
@@ -29,6 +33,7 @@ class Message:
     planned: int
     published_at: int
     expires_at: int | None
+    priority: int = FIRST
     injected: bool = False
     fate: Fate = Fate.WAITING
     started_at: int | None = None

@@ -61,14 +61,14 @@ class Probe:
         completed = self._completed[queue]
         while completed and completed[0] <= now - QUEUE_WINDOW_MS:
             completed.popleft()
-        head = self._broker.head(queue)
+        published_at = [message.published_at for message in self._broker.heads(queue)]
         serving = [worker for worker in self._workers if queue in worker.spec.queues and _has_been_seen(worker)]
         alive = [worker for worker in serving if _seems_alive(worker, now)]
         held = [message for worker in alive for message in self._held(worker) if message.queue == queue]
         running = sum(message.fate is Fate.RUNNING for message in held)
         return QueueReading(
             ready=self._broker.length(queue),
-            oldest_ms=None if head is None else now - head.published_at,
+            oldest_ms=now - min(published_at) if published_at else None,
             reserved=len(held) - running,
             running=running,
             completed=len(completed),

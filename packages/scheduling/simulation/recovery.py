@@ -25,9 +25,8 @@ class Recovery:
     """`began` and `ended` are counted from the beginning of the scenario.
 
     `backlog_ms`: from the event's end until the backlog was gone; None: it was not. `critical_start`: of the critical
-    runs that were published until then and had not begun at the event's end, how long after that end, or after their
-    publish if that was later, they began. `most_stale_runs`: how many runs of one job at most began behind the end that
-    had been planned before it.
+    messages that waited at the event's end, how long after it their runs began. `most_stale_runs`: how many messages of
+    one sheddable job at most that waited then were run.
     """
 
     what: str
@@ -53,14 +52,15 @@ def _recovery(outcome: Outcome, event: Event) -> Recovery:
     before = max([processes, *totals[first : event.at // SAMPLED_EVERY_MS]])
     gone_at = _gone_at(totals, -(-ended // SAMPLED_EVERY_MS), before)
     end = scenario.begins + ended
-    until = scenario.ends if gone_at is None else scenario.begins + gone_at
     started = [message for message in outcome.record.messages if _began_after(message, end)]
     critical = [
         (message.started_at or 0) - max(message.published_at, end)
         for message in started
-        if message.criticality.is_critical and message.published_at <= until
+        if message.criticality.is_critical and message.published_at <= end
     ]
-    stale = Counter(message.job for message in started if message.planned < end)
+    stale = Counter(
+        message.job for message in started if message.published_at < end and not message.criticality.is_critical
+    )
     return Recovery(
         what=_words(event),
         began=event.at,

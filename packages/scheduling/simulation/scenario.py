@@ -11,6 +11,7 @@ from typing import Final
 
 from packages.scheduling.control.policy import ControlPolicy
 from packages.scheduling.instants import HOUR_MS, MINUTE_MS
+from packages.scheduling.message_priority import FIRST, PRIORITIES
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import CatchUpMode, OverlapMode
 
@@ -57,7 +58,7 @@ class InFlight(StrEnum):
 
 
 class QueueOrder(StrEnum):
-    """Which of several queues with messages a worker takes from (kombu's `queue_order_strategy`).
+    """Which queue a worker takes from, of several with messages of one priority (kombu's `queue_order_strategy`).
 
     Each in its turn, as by default; or always the first in the worker's list.
     """
@@ -172,6 +173,7 @@ class Scenario:
     """The whole of it. `begins`: the instant at which it begins. `message_ms`: what a worker needs to take a message.
 
     `objectives_ms`: by queue, how long a run may wait for its start. `control`: the thresholds of the adaptive control.
+    `message_priorities`: whether messages carry the priority of their job's criticality, as on a Redis broker.
     """
 
     name: str
@@ -185,6 +187,11 @@ class Scenario:
     begins: int = DEFAULT_BEGINNING
     message_ms: int = DEFAULT_MESSAGE_MS
     visibility_ms: int = DEFAULT_VISIBILITY_MS
+    message_priorities: bool = True
+
+    def priority_of(self, criticality: Criticality) -> int:
+        """That of the messages of such jobs."""
+        return PRIORITIES[criticality] if self.message_priorities else FIRST
 
     @property
     def ends(self) -> int:

@@ -67,6 +67,7 @@ def scenario_of(text: str, *, name: str, source: str) -> Scenario:
         begins=table.instant("begins", DEFAULT_BEGINNING),
         message_ms=table.duration_ms("message", DEFAULT_MESSAGE_MS, least_ms=0),
         visibility_ms=table.duration_ms("visibility_timeout", DEFAULT_VISIBILITY_MS),
+        message_priorities=table.truth("message_priorities", default=True),
     )
     table.end()
     _check_whole(table, scenario)

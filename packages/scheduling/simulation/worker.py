@@ -1,8 +1,9 @@
 """A worker of the laboratory: a main process that takes messages, and a pool that runs them.
 
 As a Celery worker with late acknowledgement and a prefetch multiplier of 1: it holds at most one message for each
-process of its pool, so none waits inside of it. Its queues take turns: the one that gave the last message goes to the
-end (kombu's round robin; a message that is dropped is a turn, too). An expired message is dropped when it is taken.
+process of its pool, so none waits inside of it. What is most urgent goes first; within one priority its queues take
+turns: the one that gave the last message, of any priority, goes to the end (kombu's round robin; a message that is
+dropped is a turn, too). An expired message is dropped when it is taken.
 
     waits for a process ──> waits for a message ──> takes it (`message_ms`) ──> expired: dropped; else it runs ──> ended
 

@@ -15,8 +15,8 @@ INTERVAL_MS = 5_000
 STALE_MS = 30_000
 
 
-def waiting(oldest_ms: int, *, messages: int = 10, consumers: int | None = 1) -> QueueReading:
-    return QueueReading(ready=messages, oldest_ms=oldest_ms, completed=30, over_ms=30_000, consumers=consumers)
+def waiting(oldest_ms: int, *, messages: int = 10, completed: int = 0, consumers: int | None = 1) -> QueueReading:
+    return QueueReading(ready=messages, oldest_ms=oldest_ms, completed=completed, over_ms=30_000, consumers=consumers)
 
 
 EMPTY = QueueReading(ready=0, completed=0, over_ms=30_000, consumers=1)

@@ -1,5 +1,6 @@
 """When a queue counts as overloaded, who is throttled first and how far, and how the rates come back."""
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -55,32 +56,81 @@ def test_critical_work_is_left_alone_unless_it_is_told_otherwise() -> None:
     assert dict(control.queues["area"].rates) == {SHEDDABLE: 0, PLUS: 50_000}
 
 
-def test_a_long_wait_is_cut_more_at_once() -> None:
-    mild, grave = Stepped(), Stepped()
-    mild.step(UNTIL_STANDING, area=waiting(6_000))
-    grave.step(UNTIL_STANDING, area=waiting(600_000))
-    policy = mild.policy
-    assert mild.rate(SHEDDABLE) == ONE - policy.decrease
-    assert grave.rate(SHEDDABLE) == ONE - policy.decrease * policy.steepest
+def test_a_throttled_queue_is_looked_at_again_sooner_and_cut_a_little_at_a_time() -> None:
+    control = Stepped()
+    control.step(UNTIL_STANDING, area=waiting(6_000))
+    begun = control.rate(SHEDDABLE)
+    assert begun == ONE - control.policy.most_decrease
+    again = control.policy.again_ms // INTERVAL_MS
+    control.step(again - 1, area=waiting(6_000))
+    assert control.rate(SHEDDABLE) == begun
+    # What has just begun is not known well yet, and may have to be cut as deep once more.
+    control.step(1, area=waiting(6_000))
+    assert control.rate(SHEDDABLE) == begun // 2
+    control.step(2 * again, area=waiting(6_000))
+    later = control.rate(SHEDDABLE)
+    control.step(again, area=waiting(6_000))
+    assert control.rate(SHEDDABLE) == later * (ONE - control.policy.decrease) // ONE
+    later = control.rate(SHEDDABLE)
+    control.step(again, area=waiting(6_000 * control.policy.grave))
+    assert control.rate(SHEDDABLE) == later // 2
 
 
 def test_a_queue_that_will_soon_have_drained_is_cut_no_further() -> None:
     control = Stepped()
-    control.step(UNTIL_STANDING, area=waiting(30_000, messages=100))
+    control.step(UNTIL_STANDING, area=waiting(10_000, messages=100, completed=50))
     cut = control.rate(SHEDDABLE)
-    for messages in range(90, 30, -10):
-        control.step(1, area=waiting(30_000, messages=messages))
+    for messages in range(90, 10, -10):
+        control.step(1, area=waiting(10_000, messages=messages, completed=60))
         assert control.rate(SHEDDABLE) == cut
-    control.step(1, area=waiting(30_000, messages=39))
-    control.step(1, area=waiting(30_000, messages=39))
-    assert control.rate(SHEDDABLE) < cut
+
+
+def test_between_calm_and_overload_nothing_changes() -> None:
+    control = Stepped()
+    control.step(UNTIL_STANDING, area=waiting(60_000))
+    cut = control.rate(SHEDDABLE)
+    control.step(100, area=waiting(control.policy.target_ms))
+    assert control.rate(SHEDDABLE) == cut
+    control.step(1, area=waiting(control.policy.calm_ms_of("area")))
+    assert control.rate(SHEDDABLE) > cut
+
+
+def test_once_it_has_drained_the_rate_goes_back_to_what_fitted_and_slowly_on() -> None:
+    """Three of four arrivals are completed, so a rate of a good two thirds fits; to drain it is cut to less."""
+    control = Stepped()
+    for messages in range(100, 100 + 10 * UNTIL_STANDING, 10):
+        control.step(1, area=waiting(30_000, messages=messages, completed=180))
+    fits = control.queues["area"].fits[SHEDDABLE]
+    assert 650_000 < fits < 700_000
+    assert control.rate(SHEDDABLE) < fits
+    control.step(1, area=EMPTY)
+    assert control.rate(SHEDDABLE) == fits
+    control.step(5, area=EMPTY)
+    assert control.rate(SHEDDABLE) == fits + 5 * control.policy.increase
+    control.step(1_000, area=EMPTY)
+    assert not control.queues["area"].rates
+    assert not control.queues["area"].fits
+
+
+def test_a_rate_rises_faster_the_longer_it_is_calm() -> None:
+    control = Stepped(present={"area": (SHEDDABLE,)})
+    control.step(200, area=waiting(600_000))
+    rates = [control.rate(SHEDDABLE)]
+    while control.rate(SHEDDABLE) < ONE:
+        control.step(1, area=EMPTY)
+        rates.append(control.rate(SHEDDABLE))
+    steps = [after - before for before, after in pairwise(rates[:-1])]
+    a_minute = control.policy.standing_ms // INTERVAL_MS
+    first = control.policy.increase
+    assert steps[: 3 * a_minute] == [first] * a_minute + [2 * first] * a_minute + [4 * first] * a_minute
+    assert set(steps[3 * a_minute :]) == {first << control.policy.most_doubled}
 
 
 def test_workers_that_serve_several_queues_are_relieved_of_what_matters_least_in_any_of_them() -> None:
     control = Stepped(present={"trading": (CRITICAL,), "area": (SHEDDABLE, CRITICAL), "far": (SHEDDABLE,)})
     trading = waiting(60_000)._replace(beside=frozenset({"area"}))
     area = EMPTY._replace(beside=frozenset({"trading"}))
-    control.step(UNTIL_STANDING + 30, trading=trading, area=area, far=EMPTY)
+    control.step(UNTIL_STANDING + 60, trading=trading, area=area, far=EMPTY)
     assert dict(control.queues["area"].rates) == {SHEDDABLE: 0}
     assert not control.queues["trading"].rates
     assert not control.queues["far"].rates
