@@ -50,7 +50,7 @@ def make_app(scenario: Scenario) -> Celery:
     # No ports: another run, or the project itself, may have them.
     app.conf.update(include=(), beat_health_port=None, worker_metrics_port=None)
     if profile is Profile.BEAT:
-        app.conf.beat_schedule = beat_entries(jobs_of(scenario))
+        app.conf.beat_schedule = beat_entries(jobs_of(scenario), priorities=True)
         app.conf.beat_control = ScenarioControl(scenario.control)
     else:
         _make_worker(app, scenario)

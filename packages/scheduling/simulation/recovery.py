@@ -24,9 +24,9 @@ _TOLD: Final = ("worker", "processes", "factor", "task", "queue", "share", "grou
 class Recovery:
     """`began` and `ended` are counted from the beginning of the scenario.
 
-    `backlog_ms`: from the event's end until the backlog was gone; None: it was not. `critical_start`: of each
-    critical job that had a message waiting at the event's end, how long after it the first of them was begun. `most_stale_runs`: how many messages of
-    one sheddable job at most that waited then were run.
+    `backlog_ms`: from the event's end until the backlog was gone; None: it was not. `critical_start`: of each critical
+    job that had a message waiting at the event's end, how long after it the first of them was begun.
+    `most_stale_runs`: how many messages of one sheddable job at most that waited then were run.
     """
 
     what: str

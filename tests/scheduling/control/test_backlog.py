@@ -126,7 +126,7 @@ def test_what_is_grave_and_grows_is_not_waited_for_and_both_kinds_of_sheddable_w
 
 def test_a_queue_that_shrinks_is_no_reason_to_cut_into_what_matters_more() -> None:
     control = Stepped()
-    control.step(200, area=waiting(19_000, messages=2_000))
+    control.step(600, area=waiting(19_000, messages=2_000))
     assert control.rate(SHEDDABLE) == 0
     before = control.rate(PLUS)
     for messages in range(1_999, 1_800, -1):
