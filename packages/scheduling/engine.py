@@ -7,20 +7,18 @@ A job whose trigger or policy raises is contained: it is reported, put aside for
 go on. Not safe for several threads.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from packages.scheduling.candidate import Candidate
+from packages.scheduling.contained import plan_contained
 from packages.scheduling.control.controllers import Controllers
 from packages.scheduling.control.controlling import Controlling
 from packages.scheduling.control.policy import ControlPolicy
 from packages.scheduling.control.step import Step, step
-from packages.scheduling.decision import THROTTLED_BY
 from packages.scheduling.due import due_alone, due_of
 from packages.scheduling.instants import MINUTE_MS
 from packages.scheduling.model import Criticality, Job
-from packages.scheduling.plan import Fire, TickPlan, plan_tick, publish_failed
+from packages.scheduling.plan import Fire, publish_failed
 from packages.scheduling.policies import GateMode
 from packages.scheduling.requests import JobRequest, with_request
 from packages.scheduling.resume import after_clock_set_back, asked_again, published_again, taken_in
@@ -29,9 +27,11 @@ from packages.scheduling.slot import Slot
 from packages.scheduling.snapshot import Exemption, Pin, Snapshot
 from packages.scheduling.state import JobState
 from packages.scheduling.tick import Failure, Tick
+from packages.scheduling.waiting_slots import WaitingSlots
 from packages.scheduling.wake_index import WakeIndex
 
 if TYPE_CHECKING:
+    from packages.scheduling.candidate import Candidate
     from packages.scheduling.decision import Decision
 
 QUARANTINE_MS: Final = MINUTE_MS
@@ -45,8 +45,7 @@ class Engine:
     def __init__(self, markets: Mapping[str, SessionTable] | None = None) -> None:
         self._markets: Mapping[str, SessionTable] = markets or {}
         self._slots: dict[str, Slot] = {}
-        # Those of which a fire waits.
-        self._waiting: dict[str, Slot] = {}
+        self._waiting = WaitingSlots()
         self._index: WakeIndex[Slot] = WakeIndex()
         # What operators have said above the gates when it was last looked at; None: what waits is to be asked again.
         self._said: _Said | None = {}, {}, {}
@@ -65,7 +64,7 @@ class Engine:
     @property
     def open_fires(self) -> int:
         """How many fires wait: by a gate, for a publish to be tried again, or asked for and not looked at yet."""
-        return sum(len(slot.state.open) for slot in self._waiting.values())
+        return self._waiting.fires
 
     def job(self, name: str) -> Job:
         """The job of this name; KeyError without one."""
@@ -83,11 +82,7 @@ class Engine:
     @property
     def debt(self) -> Mapping[tuple[str, Criticality], int]:
         """How many jobs owe a fire that a throttle holds back, by queue and criticality."""
-        return Counter(
-            (slot.job.queue, slot.job.criticality)
-            for slot in self._waiting.values()
-            if any(fire.reason in THROTTLED_BY for fire in slot.state.open)
-        )
+        return self._waiting.debt
 
     def use_control(self, policy: ControlPolicy | None, *, step: Step = step) -> None:
         """Let publishing answer to the readings from the next tick on, by these thresholds; None: let it not."""
@@ -125,7 +120,7 @@ class Engine:
         self.remove(job.name)
         self._controlling.add(job)
         slot = self._slots[job.name] = Slot(job, state)
-        self._keep(slot, state)
+        self._waiting.keep(slot, state)
         self._look_ahead(slot)
         return state
 
@@ -135,7 +130,7 @@ class Engine:
         Returns the state with which it begins, as `add` does.
         """
         slot = self._slots[name]
-        self._keep(slot, taken_in(slot.job, state, now, description=slot.state.trigger))
+        self._waiting.keep(slot, taken_in(slot.job, state, now, description=slot.state.trigger))
         self._look_ahead(slot)
         return slot.state
 
@@ -144,7 +139,7 @@ class Engine:
         slot = self._slots.pop(name, None)
         if slot is not None:
             self._controlling.remove(slot.job)
-            self._waiting.pop(name, None)
+            self._waiting.forget(slot)
             self._index.put(slot, None)
 
     def next_wake(self) -> int | None:
@@ -190,7 +185,8 @@ class Engine:
                 upcoming.append(due.upcoming)
                 missed += due.missed
                 states[job.name] = due.state
-        plan, states = self._plan(states, snapshot, candidates, failures, now)
+        plan, states, broken = plan_contained(states, snapshot, candidates)
+        failures += [self._put_aside(self._slots[name], error, now) for name, error in broken.items()]
         for failure in failures:
             states.pop(failure.job, None)
         self._go_on(looked_at, upcoming, states)
@@ -208,7 +204,7 @@ class Engine:
     def publish_failed(self, fire: Fire, now: int) -> JobState:
         """Keep a fire that could not be published, to be tried again; returns the job's state."""
         slot = self._slots[fire.job.name]
-        self._keep(slot, publish_failed(slot.state, fire, now))
+        self._waiting.keep(slot, publish_failed(slot.state, fire, now))
         retry_at = slot.state.open[-1].retry_at
         # Nothing else of the job has changed; it may have thousands that wait.
         if slot.wake is None or retry_at < slot.wake:
@@ -221,10 +217,10 @@ class Engine:
         Returns the states that changed.
         """
         changed: dict[str, JobState] = {}
-        for name, slot in self._waiting.items():
+        for slot in self._waiting:
             state = published_again(slot.state, now)
             if state is not slot.state:
-                slot.state = changed[name] = state
+                slot.state = changed[slot.job.name] = state
                 self._index.put(slot, now if slot.wake is None else min(now, slot.wake))
         return changed
 
@@ -240,7 +236,7 @@ class Engine:
             if slot is None or state is None or state is slot.state:
                 continue
             changed[request.job] = state
-            self._keep(slot, state)
+            self._waiting.keep(slot, state)
             self._look_ahead(slot)
         return changed
 
@@ -260,54 +256,24 @@ class Engine:
     def _ask_again(self, said: _Said, now: int) -> None:
         """What waits by a gate above which an operator has said something else need not wait any longer."""
         self._said = said
-        for slot in self._waiting.values():
+        for slot in self._waiting:
             slot.state = asked_again(slot.state, now)
             self._look_ahead(slot)
 
-    def _plan(
-        self,
-        states: dict[str, JobState],
-        snapshot: Snapshot,
-        candidates: Sequence[Candidate],
-        failures: list[Failure],
-        now: int,
-    ) -> tuple[TickPlan, dict[str, JobState]]:
-        try:
-            return plan_tick(states, snapshot, candidates)
-        except Exception:  # noqa: BLE001  # as above; who it was is found out one by one
-            sound: list[Candidate] = []
-            by_job: dict[str, list[Candidate]] = {}
-            for candidate in candidates:
-                by_job.setdefault(candidate.job.name, []).append(candidate)
-            for name, own in by_job.items():
-                try:
-                    plan_tick(states, snapshot, own)
-                except Exception as error:  # noqa: BLE001  # as above
-                    failures.append(self._put_aside(self._slots[name], error, now))
-                else:
-                    sound += own
-            return plan_tick(states, snapshot, sound)
-
     def _go_on(self, slots: Sequence[Slot], upcoming: Sequence[int | None], states: Mapping[str, JobState]) -> None:
         """Keep the states of those that have one, and index them anew; `upcoming` is behind the watermark of each."""
+        some_wait = bool(self._waiting)
         for slot, nominal in zip(slots, upcoming, strict=True):
             after = states.get(slot.job.name)
             if after is not None:
                 slot.state = after
-                if after.open or self._waiting:
-                    self._keep(slot, after)
+                if after.open or some_wait:
+                    self._waiting.keep(slot, after)
                 self._look_from(slot, nominal)
 
     def _put_aside(self, slot: Slot, error: Exception, now: int) -> Failure:
         self._index.put(slot, now + QUARANTINE_MS)
         return Failure(slot.job.name, error, now + QUARANTINE_MS)
-
-    def _keep(self, slot: Slot, state: JobState) -> None:
-        slot.state = state
-        if state.open:
-            self._waiting[slot.job.name] = slot
-        elif self._waiting:
-            self._waiting.pop(slot.job.name, None)
 
     def _look_ahead(self, slot: Slot) -> None:
         """Index the slot anew."""

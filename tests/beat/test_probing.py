@@ -37,7 +37,7 @@ class Control:
     """As the setting of the app."""
 
     def __init__(self) -> None:
-        self.policy = ControlPolicy()
+        self.policy = ControlPolicy(interval_ms=5 * SECOND_MS)
         self.prometheus_url: SecretStr | None = None
 
 

@@ -16,7 +16,7 @@ from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.probes.waiting import RedisQueues, Waiting, _published_at, _waiting
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
 from packages.infra.telemetry.instants import rfc3339
-from packages.scheduling.instants import MINUTE_MS
+from packages.scheduling.instants import MINUTE_MS, to_instant
 
 AGO = timedelta(minutes=10)
 # More than the server gives back of one message.
@@ -48,12 +48,12 @@ def send(app: Celery, queue: str = "area", *, ago: timedelta | None = AGO, **opt
         )
 
 
-def waiting(redis: BrokerRedis, *queues: str) -> list[Waiting]:
+def waiting(redis: BrokerRedis, *queues: str, now: datetime | None = None) -> list[Waiting]:
     asked = RedisQueues(redis)
     with redis.client.pipeline(transaction=False) as pipe:
         asked.ask(pipe, queues)
         [answer] = pipe.execute(raise_on_error=False)
-    told = asked.take(answer)
+    told = asked.take(answer, to_instant(now or datetime.now(UTC)))
     assert list(told) == list(queues)
     return [told[queue] for queue in queues]
 
@@ -119,6 +119,15 @@ def test_a_long_body_stays_on_the_server(app: Celery, redis: BrokerRedis, body: 
 def test_a_clock_that_is_ahead_makes_no_negative_age(app: Celery, redis: BrokerRedis, ago: timedelta) -> None:
     send(app, ago=ago)
     assert waiting(redis, "area") == [Waiting(1, 0)]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=-1), timedelta(seconds=20), timedelta(hours=1)])
+def test_an_age_is_by_beats_clock_wherever_the_servers_stands(
+    app: Celery, redis: BrokerRedis, ahead: timedelta
+) -> None:
+    send(app, ago=AGO - ahead)
+    [area] = waiting(redis, "area", now=datetime.now(UTC) + ahead)
+    assert is_about(area.oldest_ms, AGO)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +222,7 @@ def test_other_names_and_steps_of_the_lists_are_followed(redis_url: str) -> None
 
 def test_an_error_is_raised(redis: BrokerRedis) -> None:
     with pytest.raises(ResponseError):
-        RedisQueues(redis).take(ResponseError("no"))
+        RedisQueues(redis).take(ResponseError("no"), now=0)
 
 
 def test_asking_writes_nothing(app: Celery, redis: BrokerRedis) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from packages.scheduling.decision import Decision, Reason, Verdict
+from packages.scheduling.decision import THROTTLED_BY, Decision, Reason, Verdict
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import DAY_MS, HOUR_MS, SECOND_MS
 from packages.scheduling.planned import planned_of, planned_of_many
@@ -42,6 +42,9 @@ def run(scene: Scene, *, delays: list[int], failures: list[bool], ask: bool = Fa
             steps += 1
         decisions += [decision for decision in tick.decisions if decision not in failed]
         steps += 1
+        assert engine.open_fires == sum(len(engine.state(job.name).open) for job in scene.jobs)
+        owing = [job for job in scene.jobs if any(f.reason in THROTTLED_BY for f in engine.state(job.name).open)]
+        assert engine.debt == Counter((job.queue, job.criticality) for job in owing)
     return decisions, engine
 
 

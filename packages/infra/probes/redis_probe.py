@@ -41,7 +41,7 @@ class RedisProbe(IntervalProbe):
             self._work.ask(pipe, now)
             answers = pipe.execute(raise_on_error=False)
         self._work.take(answers[_OF_THE_QUEUES:], now)
-        waiting = self._waiting.take(answers[0])
+        waiting = self._waiting.take(answers[0], now)
         self._told = ProbeReadings(
             queues={queue: Reading(self._work.queue(queue, each), now) for queue, each in waiting.items()},
             tasks=self._ended(self._work, now),

@@ -2,11 +2,10 @@
 -- KEYS  the lists
 -- ARGV  1 how many bytes of a message are given back at most   2 how many bytes of messages are looked at in all: when it
 --       is more, the oldest of the lists behind are not looked at
--- Reply {the server's clock in seconds, and microseconds; then of each list its length, -1 if the key is no list,
---        and the message, '' if there is none, or none that was looked at or could be cut}
+-- Reply {of each list its length, -1 if the key is no list, and the message, '' if there is none, or none that was
+--        looked at or could be cut}
 local most, left = tonumber(ARGV[1]), tonumber(ARGV[2])
-local clock = redis.call('TIME')
-local reply = {clock[1], clock[2]}
+local reply = {}
 
 -- A body may be megabytes, and nobody asks for it. It ends at a quote: it is base64, or has a backslash before each one.
 local function without_body(text)

@@ -3,6 +3,8 @@
 A message is looked at on the server, and comes here without its body: the call costs the server about a millisecond for
 a megabyte of messages looked at, `_LOOKED_AT_BYTES` of them and one message more at most, and the way here some
 kilobytes for each list that is not empty. Decides nothing.
+
+A message's age is by the clock of who asks: beat's, which has dated it, too. The server's may be another one.
 """
 
 import json
@@ -12,13 +14,12 @@ from typing import Any, Final, NamedTuple
 
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.infra.queue.script_wire import Script
-from packages.scheduling.instants import SECOND_MS, to_instant
+from packages.scheduling.instants import to_instant
 
 _SCRIPT: Final = Script("packages.infra.probes", "waiting.lua")
 # What Celery puts beside a body is a fraction of this, unless somebody adds long headers.
 _GIVEN_BACK_BYTES: Final = 8 * 1024
 _LOOKED_AT_BYTES: Final = 8 * 1024 * 1024
-_OF_THE_CLOCK: Final = 2
 
 
 class Waiting(NamedTuple):
@@ -43,16 +44,15 @@ class RedisQueues:
         keys = [key for queue in queues for key in self._lists[queue]]
         pipe.eval(_SCRIPT.text, len(keys), *keys, _GIVEN_BACK_BYTES, _LOOKED_AT_BYTES)
 
-    def take(self, answer: Any) -> Mapping[str, Waiting]:  # noqa: ANN401  # what a script returns
-        """The answer to that command, by queue.
+    def take(self, answer: Any, now: int) -> Mapping[str, Waiting]:  # noqa: ANN401  # what a script returns
+        """The answer to that command, by queue; it was asked at `now` by beat's clock.
 
         Raises:
             redis.exceptions.ResponseError: the answer is that error.
         """
         if isinstance(answer, Exception):
             raise answer
-        now = int(answer[0]) * SECOND_MS + int(answer[1]) // 1_000
-        told = _pairs(answer[_OF_THE_CLOCK:])
+        told = _pairs(answer)
         return {queue: _waiting([next(told) for _ in self._lists[queue]], now) for queue in self._asked}
 
     def _lists_of(self, queue: str) -> list[str]:
@@ -77,7 +77,7 @@ def _waiting(lists: Sequence[tuple[int, bytes]], now: int) -> Waiting:
         return Waiting(0, 0)
     published = [_published_at(message) for length, message in lists if length]
     known = [at for at in published if at is not None]
-    # The clocks of two machines differ.
+    # Another replica, whose clock differs, may have published it.
     return Waiting(ready, max(0, now - min(known)) if len(known) == len(published) else None)
 
 

@@ -42,6 +42,8 @@ class Controlling:
     def reset(self, queue: str | None) -> None:
         """Forget what was learnt of one queue, or of everything."""
         self.controllers = NEUTRAL if queue is None else without_queue(self.controllers, queue)
+        for key in [key for key in self._taken_up if queue is None or key[0] == queue]:
+            del self._taken_up[key]
 
     def add(self, job: Job) -> None:
         """There is such a job."""

@@ -1,11 +1,18 @@
 """One control interval of all controllers: from what was known and what the probes say now, what is to hold next."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from packages.scheduling.control.backlog import Present, step_queues
-from packages.scheduling.control.controllers import Controllers
+from packages.scheduling.control.burn import step_levels
+from packages.scheduling.control.controllers import Controllers, LevelControl, TargetControl
+from packages.scheduling.control.failing import step_targets
 from packages.scheduling.control.policy import ControlPolicy
+from packages.scheduling.gates import failing_target, slo
+from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Step(Protocol):
@@ -21,9 +28,19 @@ class Step(Protocol):
 def step(
     controllers: Controllers, snapshot: Snapshot, policy: ControlPolicy, present: Present, now: int
 ) -> Controllers:
-    """The controllers of the interval that begins at `now`."""
+    """The controllers of the interval that begins at `now`. For a gate that is off all is forgotten.
+
+    But the queues go on whatever their gate: how long messages wait is told also where nothing is throttled.
+    """
+    modes = {**policy.gate_modes, **snapshot.gate_modes}
+    levels: Mapping[str, LevelControl] = {}
+    if modes[slo.NAME] is not GateMode.OFF:
+        levels = step_levels(controllers.levels, snapshot.objectives, policy.slo, now, stale_ms=policy.stale_ms)
+    targets: Mapping[str, TargetControl] = {}
+    if modes[failing_target.NAME] is not GateMode.OFF:
+        targets = step_targets(controllers.targets, snapshot.tasks, policy.target, now, stale_ms=policy.stale_ms)
     queues = step_queues(controllers.queues, snapshot.queues, policy.backlog, present, now, stale_ms=policy.stale_ms)
-    after = controllers._replace(stepped_at=now, queues=queues)
+    after = controllers._replace(stepped_at=now, queues=queues, levels=levels, targets=targets)
     # What was taken up counts as long as it is throttled.
     kept = {key: count for key, count in controllers.coalesced.items() if after.throttles}
     return after._replace(coalesced=kept)

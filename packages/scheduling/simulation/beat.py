@@ -92,7 +92,6 @@ class Beat:
         if controllers is self._noted:
             return
         self._noted = controllers
-        # All jobs that wait are looked at: not at each tick.
         self.owed = sum(self._engine.debt.values())
         rates = {
             (queue, criticality): rate

@@ -1,7 +1,9 @@
 """The engine under control: an interval at a time, from readings to decisions, and back when it is told to forget."""
 
+import pytest
+
 from packages.scheduling.control.backlog import Present
-from packages.scheduling.control.controllers import NEUTRAL, Controllers
+from packages.scheduling.control.controllers import NEUTRAL, Controllers, QueueControl
 from packages.scheduling.control.policy import BacklogPolicy, ControlPolicy, TargetPolicy
 from packages.scheduling.decision import THROTTLED_BY, Reason, Verdict
 from packages.scheduling.engine import Engine
@@ -106,6 +108,17 @@ def test_what_was_learnt_is_forgotten_by_command_of_one_queue_or_of_all() -> Non
     assert Reason.ON_TIME in ticked(engine, now, waiting(60_000))
     engine.reset_control()
     assert engine.controllers is NEUTRAL
+
+
+@pytest.mark.parametrize(("queue", "left"), [(None, 0), ("area", 0), ("elsewhere", 4)])
+def test_what_was_taken_up_since_the_last_interval_is_forgotten_too(queue: str | None, left: int) -> None:
+    engine = an_engine(ControlPolicy())
+    now = overloaded(engine, 40)
+    engine.reset_control(queue)
+    still = {"area": QueueControl(rates={SHEDDABLE: 0}, since=MIDNIGHT)}
+    engine.put_controllers(Controllers(stepped_at=now - INTERVAL_MS, queues=still))
+    ticked(engine, now, waiting(60_000))
+    assert sum(engine.controllers.coalesced.values()) == left
 
 
 def test_another_engine_goes_on_where_one_was() -> None:

@@ -1,0 +1,64 @@
+"""The jobs of which a fire waits, and how many of them owe one: counted as they come and go, for many may wait."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from packages.scheduling.decision import THROTTLED_BY
+from packages.scheduling.model import Criticality, Job
+
+if TYPE_CHECKING:
+    from packages.scheduling.slot import Slot
+    from packages.scheduling.state import JobState
+
+
+class WaitingSlots:
+    """Those of one engine: by a gate, for a publish to be tried again, or asked for and not looked at yet.
+
+    A state that is put into a slot past `keep` must have open fires for the same reasons as the one before.
+    """
+
+    def __init__(self) -> None:
+        self._slots: dict[str, Slot] = {}
+        # Those of them that a throttle holds back.
+        self._owing: set[str] = set()
+        self._debt: dict[tuple[str, Criticality], int] = {}
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __iter__(self) -> "Iterator[Slot]":
+        return iter(self._slots.values())
+
+    @property
+    def fires(self) -> int:
+        """How many fires wait."""
+        return sum(len(slot.state.open) for slot in self)
+
+    @property
+    def debt(self) -> Mapping[tuple[str, Criticality], int]:
+        """How many jobs owe a fire that a throttle holds back, by queue and criticality."""
+        return dict(self._debt)
+
+    def keep(self, slot: "Slot", state: "JobState") -> None:
+        """Have the slot go on with this state."""
+        slot.state = state
+        if state.open:
+            self._slots[slot.job.name] = slot
+            owes = any(fire.reason in THROTTLED_BY for fire in state.open)
+            if owes is not (slot.job.name in self._owing):
+                self._owes(slot.job, 1 if owes else -1)
+        elif self._slots:
+            self.forget(slot)
+
+    def forget(self, slot: "Slot") -> None:
+        """It waits no more; nothing if it did not."""
+        self._slots.pop(slot.job.name, None)
+        if slot.job.name in self._owing:
+            self._owes(slot.job, -1)
+
+    def _owes(self, job: Job, more: int) -> None:
+        self._owing.symmetric_difference_update((job.name,))
+        kind = job.queue, job.criticality
+        self._debt[kind] = self._debt.get(kind, 0) + more
+        if not self._debt[kind]:
+            del self._debt[kind]
