@@ -31,7 +31,8 @@ MESSAGE_MS: Final = (1, 2, 3, 4, 5)
 def main(arguments: list[str]) -> int:
     """Run it; the exit code."""
     file = Path(arguments[0]) if arguments else DEFAULT
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
     with platform(file) as real:
         _say(f"look at it with: REDIS_URL={real.server.url()} minsy status")
         real.start_workers()
@@ -77,8 +78,11 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _end(*_: object) -> Never:
-    raise SystemExit(143)
+def _end(number: int, _: object) -> Never:
+    # Once: cleaning up takes a few seconds, and is not to be broken off.
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":
