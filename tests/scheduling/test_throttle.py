@@ -82,7 +82,7 @@ def test_jobs_do_not_all_wait_for_the_same_fire() -> None:
     ("controllers", "reason", "gate"),
     [
         (throttled(0), Reason.THROTTLED, "backlog"),
-        (Controllers(queues={"area": QueueControl(unserved=True, since=MIDNIGHT)}), Reason.NO_CONSUMER, "backlog"),
+        (Controllers(queues={"area": QueueControl(unserved_since=MIDNIGHT)}), Reason.NO_CONSUMER, "backlog"),
         (Controllers(levels={"api": LevelControl(2, MIDNIGHT)}), Reason.OBJECTIVE_BURNING, "slo"),
         (
             Controllers(levels={"api": LevelControl(2, MIDNIGHT, None, frozenset({"area"}))}),
@@ -130,7 +130,7 @@ everything = st.builds(
                 QueueControl,
                 rates=st.dictionaries(st.sampled_from(Criticality), rates),
                 since=st.just(MIDNIGHT),
-                unserved=st.booleans(),
+                unserved_since=st.sampled_from([None, MIDNIGHT]),
             )
         }
     ),

@@ -32,7 +32,7 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
     if is_exempt(job, snapshot, at) or pin.is_in_force(job, snapshot, at):
         return None
     if control.unserved and not job.criticality.is_critical:
-        return opinion_at(0, NAME, candidate, Reason.NO_CONSUMER, _facts(job.queue, control.since))
+        return opinion_at(0, NAME, candidate, Reason.NO_CONSUMER, _facts(job.queue, control.unserved_since))
     rate = control.rates.get(job.criticality, ONE)
     return opinion_at(rate, NAME, candidate, Reason.THROTTLED, _facts(job.queue, control.since, control.wait_ms))
 
