@@ -28,12 +28,12 @@ class Margin(NamedTuple):
 
 PEAK: Final = Margin(least=4, share=0.15)
 MEAN: Final = Margin(least=0.75, share=0.15)
-MEDIAN_DELAY_S: Final = Margin(least=0.25, share=0.15)
-TAIL_DELAY_S: Final = Margin(least=1, share=0.15)
+MEDIAN_DELAY_S: Final = Margin(least=0.15, share=0.15)
+TAIL_DELAY_S: Final = Margin(least=0.5, share=0.15)
 PUBLISHED_POINTS: Final = Margin(least=5)
 # A few control intervals of a second each; to rise from nothing to all takes about forty.
 THROTTLED_S: Final = Margin(least=3)
-WHOLE_S: Final = Margin(least=6)
+WHOLE_S: Final = Margin(least=10)
 
 
 class Figure(NamedTuple):
