@@ -14,12 +14,12 @@ from typing import Final, Never
 
 from benchmarks.adaptive_real.agreement import Figure, figures
 from benchmarks.adaptive_real.measures import Seen, measures_of, seen_in
-from benchmarks.adaptive_real.run import SEED
+from benchmarks.adaptive_real.run import SEED, scenario_in
 from benchmarks.adaptive_real.watch import platform, run_through
 from packages.scheduling.simulate import simulate
 from packages.scheduling.simulation.job_groups import jobs_of
 from packages.scheduling.simulation.record import Outcome
-from packages.scheduling.simulation.scenario import Scenario
+from packages.scheduling.simulation.scenario import Scenario, ScenarioError
 from packages.scheduling.simulation.strategies import Strategy
 from packages.shared_settings.layers import ROOT
 
@@ -31,6 +31,12 @@ MESSAGE_MS: Final = (1, 2, 3, 4, 5)
 def main(arguments: list[str]) -> int:
     """Run it; the exit code."""
     file = Path(arguments[0]) if arguments else DEFAULT
+    try:
+        befalls = scenario_in(file).events
+    except (OSError, ScenarioError) as error:
+        raise SystemExit(str(error)) from None
+    if not befalls:
+        raise SystemExit(f"{file.name}: nothing befalls it, so that there is nothing to compare")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     with platform(file) as real:
