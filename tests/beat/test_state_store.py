@@ -19,7 +19,11 @@ from packages.scheduling.state import Backfill, JobState, OpenFire
 
 THROTTLED = Controllers(
     stepped_at=1_700_000_000_000,
-    queues={"q": QueueControl(9_000, WaitBasis.OLDEST, 4, 5, {Criticality.SHEDDABLE: 0}, 7, beside=frozenset({"r"}))},
+    queues={
+        "q": QueueControl(
+            9_000, WaitBasis.OLDEST, 4, 5, rates={Criticality.SHEDDABLE: 0}, since=7, beside=frozenset({"r"})
+        )
+    },
 )
 PLAIN = JobState(watermark=1_700_000_000_000, trigger="every 0:01:00")
 FULL = JobState(

@@ -35,7 +35,9 @@ MODES = dict.fromkeys(("backlog", "slo", "failing_target"), GateMode.ENFORCE)
 CONTROLLERS = Controllers(
     stepped_at=AT,
     queues={
-        "maintenance": QueueControl(41_300, WaitBasis.OLDEST, 120, AT, {SHEDDABLE: 0, PLUS: 345_000}, AT - 9_000),
+        "maintenance": QueueControl(
+            41_300, WaitBasis.OLDEST, 120, AT, rates={SHEDDABLE: 0, PLUS: 345_000}, since=AT - 9_000
+        ),
         "notifications": QueueControl(None, WaitBasis.STUCK, 7, AT, since=AT, unserved=True),
         "market_data": QueueControl(0, WaitBasis.EMPTY, 0),
         "paper_trading": QueueControl(),

@@ -50,7 +50,9 @@ class OffsetScheduler(AdaptiveScheduler):
 
 def entry_of(job: Declared) -> dict[str, Any]:
     """The job as an entry of `beat_schedule`."""
-    options = {"queue": job.queue}
+    options: dict[str, Any] = {"queue": job.queue}
+    if job.priority is not None:
+        options["priority"] = job.priority
     if job.law is None:
         if job.period_ms is None:
             raise ValueError(f"job {job.name} has neither a law nor a period")

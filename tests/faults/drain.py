@@ -10,7 +10,7 @@ from typing import Any, Final
 import redis
 
 from tests.faults.checker import Arrival
-from tests.faults.laws import QUEUES
+from tests.faults.laws import LISTS
 
 _EVERY_S: Final = 0.005
 _AT_ONCE: Final = 5_000
@@ -22,7 +22,7 @@ def now_ms() -> int:
 
 
 class Drain:
-    """Takes from `QUEUES`. `floors`: so many messages are left at the old end of a queue. `clock`: what stamps them."""
+    """Takes from `LISTS`. `floors`: so many messages are left at the old end of a list. `clock`: what stamps them."""
 
     def __init__(
         self,
@@ -96,14 +96,14 @@ class Drain:
     def _take(self, client: "redis.Redis") -> None:
         taken: list[bytes] = []
         with client.pipeline(transaction=True) as pipeline:
-            for queue in QUEUES:
-                if queue not in self._floors:
-                    pipeline.rpop(queue, _AT_ONCE)
+            for key in LISTS:
+                if key not in self._floors:
+                    pipeline.rpop(key, _AT_ONCE)
             for found in pipeline.execute():
                 taken += found or []
-        for queue, floor in self._floors.items():
-            above = client.llen(queue) - floor
-            newest_first: Any = client.lpop(queue, above) if above > 0 else None
+        for key, floor in self._floors.items():
+            above = client.llen(key) - floor
+            newest_first: Any = client.lpop(key, above) if above > 0 else None
             taken += reversed(newest_first or [])
         arrived_at = self._clock()
         with self._changed:

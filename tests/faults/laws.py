@@ -56,13 +56,17 @@ class MakesUp(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """One job. `law` is None for one every `period_ms` since beat first saw it: an ordinary entry of Celery's."""
+    """One job. `law` is None for one every `period_ms` since beat first saw it: an ordinary entry of Celery's.
+
+    `priority` is that of its messages, None if they do not say.
+    """
 
     name: str
     law: Law | None
     makes_up: MakesUp
     jitter_ms: int = 0
     period_ms: int | None = None
+    priority: int | None = None
 
     @property
     def queue(self) -> str:
@@ -71,6 +75,8 @@ class Declared:
 
 
 QUEUES: Final = ("faults.a", "faults.b")
+# As kombu keeps them: one for each step of priority.
+LISTS: Final = tuple(f"{queue}{suffix}" for queue in QUEUES for suffix in ("", "\x06\x163", "\x06\x166", "\x06\x169"))
 REMOVED: Final = "one-shifted"
 ADDED: Final = "added"
 FIXED: Final = "fixed-hours"
@@ -84,16 +90,16 @@ def catalogue(spared: datetime, *, version: int = 1) -> tuple[Declared, ...]:
     jobs = (
         Declared("half", Grid(500), MakesUp.ALL),
         Declared("one", Grid(1_000), MakesUp.ALL),
-        Declared("two", Grid(2_000), MakesUp.ALL),
+        Declared("two", Grid(2_000), MakesUp.ALL, priority=3),
         Declared("three-shifted", Grid(3_000, 700), MakesUp.ALL),
         Declared("two-jittered", Grid(2_000, 100), MakesUp.ALL, jitter_ms=400),
         Declared("one-latest", Grid(1_000), MakesUp.LATEST),
-        Declared("two-latest", Grid(2_000, 500), MakesUp.LATEST),
+        Declared("two-latest", Grid(2_000, 500), MakesUp.LATEST, priority=6),
         Declared("five-latest", Grid(5_000), MakesUp.LATEST),
         Declared("minute", Minutes(), MakesUp.LATEST),
         Declared(FIXED, Minutes(spared.hour, spared.minute), MakesUp.LATEST),
         Declared("plain-one", None, MakesUp.LATEST, period_ms=1_000),
-        Declared("plain-three", None, MakesUp.LATEST, period_ms=3_000),
+        Declared("plain-three", None, MakesUp.LATEST, period_ms=3_000, priority=6),
     )
     if version == 1:
         return (*jobs, Declared(REMOVED, Grid(1_000, 300), MakesUp.ALL))

@@ -100,42 +100,64 @@ def _relieve(  # noqa: PLR0913, PLR0917  # as above
     control, target_ms = seen[queue], policy.target_of(queue)
     if reading is None or control.looked_at is None:
         return
-    # Once it is throttled, or who shares its workers is, it is known not to be a burst.
-    if now - control.looked_at < (policy.again_ms if is_throttled else policy.standing_ms):
+    is_grave = control.wait_ms is None or control.wait_ms >= policy.grave * target_ms
+    # A burst is not grave, or shrinks; and whoever is throttled, or shares workers with one that is, has no burst.
+    is_plain = is_throttled or (is_grave and (control.messages or 0) > (control.looked_messages or 0))
+    if now - control.looked_at < (policy.again_ms if is_plain else policy.standing_ms):
         return
     is_new = not is_throttled or (control.since is not None and now - control.since < policy.drained_ms)
-    is_grave = control.wait_ms is None or control.wait_ms >= policy.grave * target_ms
     most = policy.most_decrease if is_new or is_grave else policy.decrease
     look = look_at(control, reading, policy, target_ms, now, most=most)
     if look.cut:
-        _cut(queue, look, seen, policy, present)
+        _cut(queue, look, seen, policy, present, is_grave)
     seen[queue] = seen[queue]._replace(looked_at=now, looked_messages=control.messages)
 
 
-def _cut(queue: str, look: Look, seen: dict[str, QueueControl], policy: BacklogPolicy, present: Present) -> None:
-    """Cut the least critical rate that is not at its least: of the queue, else of those that share its workers."""
+def _cut(  # noqa: PLR0913, PLR0917  # as above
+    queue: str,
+    look: Look,
+    seen: dict[str, QueueControl],
+    policy: BacklogPolicy,
+    present: Present,
+    is_grave: bool,  # noqa: FBT001  # as above
+) -> None:
+    """Cut the least critical rate that is not at its least: of the queue, else of those that share its workers.
+
+    While the queue shrinks nobody more critical is cut than before: what has piled up needs its time. Where it is grave
+    and grows, both kinds of sheddable work are cut at once.
+    """
     beside = sorted(_group(queue, seen) - {queue})
+    has_cut = False
+    grown = (seen[queue].messages or 0) - (seen[queue].looked_messages or 0)
     for criticality in SHEDDING_ORDER:
         least = policy.least_rates[criticality]
         # Critical work of another queue is nobody's reserve.
         for group in ([queue],) if criticality.is_critical else ([queue], beside):
-            cuttable = [
-                each
-                for each in group
-                if criticality in present[each] and seen[each].rates.get(criticality, ONE) > least
-            ]
+            having = [each for each in group if criticality in present[each]]
+            cuttable = [each for each in having if seen[each].rates.get(criticality, ONE) > least]
             for each in cuttable:
-                control = seen[each]
-                before = control.rates.get(criticality, ONE)
-                rate = before * (ONE - look.cut) // ONE
-                rates = {**control.rates, criticality: least if rate < max(least, _AS_GOOD_AS_NONE) else rate}
-                fits = control.fits
-                # Below it the queue drains, and what it takes then says little about what it could.
-                if each == queue and look.fits is not None and before >= fits.get(criticality, 0):
-                    fits = {**fits, criticality: max(least, fitting_rate(before, look.fits, policy))}
-                seen[each] = control._replace(rates=rates, fits=fits)
-            if cuttable:
+                is_cause = each == queue and not has_cut
+                seen[each] = _cut_rate(seen[each], criticality, look, policy, is_cause=is_cause)
+            has_cut |= bool(cuttable)
+            if cuttable and not (is_grave and grown > 0 and criticality is SHEDDING_ORDER[0]):
                 return
+            if having and grown < 0:
+                return
+
+
+def _cut_rate(
+    control: QueueControl, criticality: Criticality, look: Look, policy: BacklogPolicy, *, is_cause: bool
+) -> QueueControl:
+    least, before = policy.least_rates[criticality], control.rates.get(criticality, ONE)
+    rate = before * (ONE - look.cut) // ONE
+    rates = {**control.rates, criticality: least if rate < max(least, _AS_GOOD_AS_NONE) else rate}
+    fits = control.fits
+    # Below it the queue drains, and what it takes then says little about what it could.
+    if before >= fits.get(criticality, 0):
+        # Who is cut along with others, to make room for a while, can take what it took before, or nearly.
+        fit = fitting_rate(before, look.fits, policy) if is_cause else before * (ONE - policy.decrease) // ONE
+        fits = {**fits, criticality: max(least, fit)}
+    return control._replace(rates=rates, fits=fits)
 
 
 def _risen(control: QueueControl, policy: BacklogPolicy, now: int) -> QueueControl:

@@ -24,9 +24,9 @@ _TOLD: Final = ("worker", "processes", "factor", "task", "queue", "share", "grou
 class Recovery:
     """`began` and `ended` are counted from the beginning of the scenario.
 
-    `backlog_ms`: from the event's end until the backlog was gone; None: it was not. `critical_start`: of the critical
-    messages that waited at the event's end, how long after it their runs began. `most_stale_runs`: how many messages of
-    one sheddable job at most that waited then were run.
+    `backlog_ms`: from the event's end until the backlog was gone; None: it was not. `critical_start`: of each critical
+    job that had a message waiting at the event's end, how long after it the first of them was begun.
+    `most_stale_runs`: how many messages of one sheddable job at most that waited then were run.
     """
 
     what: str
@@ -53,11 +53,10 @@ def _recovery(outcome: Outcome, event: Event) -> Recovery:
     gone_at = _gone_at(totals, -(-ended // SAMPLED_EVERY_MS), before)
     end = scenario.begins + ended
     started = [message for message in outcome.record.messages if _began_after(message, end)]
-    critical = [
-        (message.started_at or 0) - max(message.published_at, end)
-        for message in started
-        if message.criticality.is_critical and message.published_at <= end
-    ]
+    critical: dict[str, int] = {}
+    for message in started:
+        if message.criticality.is_critical and message.published_at <= end and message.started_at is not None:
+            critical[message.job] = min(message.started_at - end, critical.get(message.job, scenario.length_ms))
     stale = Counter(
         message.job for message in started if message.published_at < end and not message.criticality.is_critical
     )
@@ -67,7 +66,7 @@ def _recovery(outcome: Outcome, event: Event) -> Recovery:
         ended=ended,
         before=before,
         backlog_ms=None if gone_at is None else max(0, gone_at - ended),
-        critical_start=quantiles_of(critical),
+        critical_start=quantiles_of(critical.values()),
         most_stale_runs=max(stale.values(), default=0),
     )
 

@@ -99,7 +99,7 @@ def test_once_it_has_drained_the_rate_goes_back_to_what_fitted_and_slowly_on() -
     """Three of four arrivals are completed, so a rate of a good two thirds fits; to drain it is cut to less."""
     control = Stepped()
     for messages in range(100, 100 + 10 * UNTIL_STANDING, 10):
-        control.step(1, area=waiting(30_000, messages=messages, completed=180))
+        control.step(1, area=waiting(15_000, messages=messages, completed=180))
     fits = control.queues["area"].fits[SHEDDABLE]
     assert 650_000 < fits < 700_000
     assert control.rate(SHEDDABLE) < fits
@@ -110,6 +110,28 @@ def test_once_it_has_drained_the_rate_goes_back_to_what_fitted_and_slowly_on() -
     control.step(1_000, area=EMPTY)
     assert not control.queues["area"].rates
     assert not control.queues["area"].fits
+
+
+def test_what_is_grave_and_grows_is_not_waited_for_and_both_kinds_of_sheddable_work_make_room() -> None:
+    control = Stepped()
+    again = control.policy.again_ms // INTERVAL_MS
+    for messages in range(100, 100 + 10 * (again + 1), 10):
+        assert not control.queues.get("area", QueueControl()).rates
+        control.step(1, area=waiting(30_000, messages=messages, completed=180))
+    assert set(control.queues["area"].rates) == {SHEDDABLE, PLUS}
+    # Once it has drained who was cut along with the others is first to come back, and nearly at once.
+    control.step(1, area=EMPTY)
+    assert control.rate(PLUS) == ONE - control.policy.decrease
+
+
+def test_a_queue_that_shrinks_is_no_reason_to_cut_into_what_matters_more() -> None:
+    control = Stepped()
+    control.step(600, area=waiting(19_000, messages=2_000))
+    assert control.rate(SHEDDABLE) == 0
+    before = control.rate(PLUS)
+    for messages in range(1_999, 1_800, -1):
+        control.step(1, area=waiting(19_000, messages=messages, completed=10))
+    assert control.rate(PLUS) == before
 
 
 def test_a_rate_rises_faster_the_longer_it_is_calm() -> None:
@@ -138,7 +160,8 @@ def test_workers_that_serve_several_queues_are_relieved_of_what_matters_least_in
     control.step(5, trading=waiting(6_000)._replace(beside=frozenset({"area"})), area=area)
     assert dict(control.queues["area"].rates) == {SHEDDABLE: 0}
     control.step(1, trading=EMPTY._replace(beside=frozenset({"area"})), area=area)
-    assert control.rate(SHEDDABLE) == control.policy.increase
+    # It made room for another one, and can take nearly what it took before.
+    assert control.rate(SHEDDABLE) == ONE - control.policy.decrease
 
 
 def test_a_queue_that_nobody_serves_is_no_overload_but_is_said_to_be_unserved() -> None:
