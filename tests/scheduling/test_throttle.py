@@ -1,6 +1,7 @@
 """Turns by credit: evenly spaced, the same each time, and nobody left out for ever."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -270,3 +271,13 @@ def test_where_every_fire_counts_each_waits_for_itself() -> None:
     assert len(engine.state(job.name).open) == 9
     made, engine = driven(job, {0: stopped, 10: Snapshot(MIDNIGHT)}, 14)
     assert len({d.nominal for d in made if d.verdict is Verdict.FIRE}) == 13
+
+
+@pytest.mark.parametrize(
+    ("expires_ms", "out"), [(2 * MINUTE, 10), (MINUTE, 20), (30_000, 20), (5 * MINUTE, 4), (None, 20)]
+)
+def test_while_nobody_serves_a_queue_critical_work_has_one_message_there(expires_ms: int | None, out: int) -> None:
+    unserved = Snapshot(MIDNIGHT, controllers=Controllers(queues={"area": QueueControl(unserved=True, since=MIDNIGHT)}))
+    for criticality, goes_out in ((Criticality.CRITICAL, out), (Criticality.CRITICAL_PLUS, 20), (PLUS, 0)):
+        made, _ = run(replace(a_job(criticality=criticality), expires_ms=expires_ms), unserved, 20)
+        assert sum(decision.verdict is Verdict.FIRE for decision in made) == goes_out

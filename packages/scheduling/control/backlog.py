@@ -100,26 +100,29 @@ def _relieve(  # noqa: PLR0913, PLR0917  # as above
     control, target_ms = seen[queue], policy.target_of(queue)
     if reading is None or control.looked_at is None:
         return
+    grown = (control.messages or 0) - (control.looked_messages or 0)
     is_grave = control.wait_ms is None or control.wait_ms >= policy.grave * target_ms
     # A burst is not grave, or shrinks; and whoever is throttled, or shares workers with one that is, has no burst.
-    is_plain = is_throttled or (is_grave and (control.messages or 0) > (control.looked_messages or 0))
+    is_plain = is_throttled or (is_grave and grown > 0)
     if now - control.looked_at < (policy.again_ms if is_plain else policy.standing_ms):
         return
     is_new = not is_throttled or (control.since is not None and now - control.since < policy.drained_ms)
-    most = policy.most_decrease if is_new or is_grave else policy.decrease
+    most = policy.most_decrease if is_new or (is_grave and grown >= 0) else policy.decrease
     look = look_at(control, reading, policy, target_ms, now, most=most)
     if look.cut:
-        _cut(queue, look, seen, policy, present, is_grave)
+        _cut(queue, look, seen, policy, present, grown=grown, is_grave=is_grave)
     seen[queue] = seen[queue]._replace(looked_at=now, looked_messages=control.messages)
 
 
-def _cut(  # noqa: PLR0913, PLR0917  # as above
+def _cut(  # noqa: PLR0913  # as above
     queue: str,
     look: Look,
     seen: dict[str, QueueControl],
     policy: BacklogPolicy,
     present: Present,
-    is_grave: bool,  # noqa: FBT001  # as above
+    *,
+    grown: int,
+    is_grave: bool,
 ) -> None:
     """Cut the least critical rate that is not at its least: of the queue, else of those that share its workers.
 
@@ -128,7 +131,6 @@ def _cut(  # noqa: PLR0913, PLR0917  # as above
     """
     beside = sorted(_group(queue, seen) - {queue})
     has_cut = False
-    grown = (seen[queue].messages or 0) - (seen[queue].looked_messages or 0)
     for criticality in SHEDDING_ORDER:
         least = policy.least_rates[criticality]
         # Critical work of another queue is nobody's reserve.

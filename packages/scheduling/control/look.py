@@ -46,9 +46,9 @@ def look_at(  # noqa: PLR0913  # all that is known of one queue
 def fitting_rate(rate: int, fits: int | None, policy: BacklogPolicy) -> int:
     """The rate that a queue which `rate` overloads can take: to it the rate goes back once the queue has drained.
 
-    `fits` is that of a look; where it is not known the rate just rises from what it is cut to (0). What is measured in
-    one look is known to a tenth or so. It has to do when the queue was not throttled before; later what was found
-    before is trusted more, and is left by two steps of `decrease` at most.
+    `fits` is that of a look; where it is not known the rate just rises from what it is cut to. What is measured in one
+    look is known to a tenth or so. It has to do when the queue was not throttled before; later what was found before is
+    trusted more, and is left by two steps of `decrease` at most.
     """
     if fits is None:
         return 0

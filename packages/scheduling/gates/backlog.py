@@ -1,7 +1,7 @@
 """Throttles what goes to a queue that does not drain, by the rates of the control.
 
-Nobody consumes the queue: sheddable work waits, one fire of each job. Critical work goes on: each message ends at its
-`expires`, and one is there when a worker comes back.
+Nobody consumes the queue: sheddable work waits, one fire of each job. Critical work goes on, a message each time that
+the one before is about to expire, so that one is there when a worker comes back, and not a heap.
 """
 
 from functools import lru_cache
@@ -31,10 +31,22 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
         return None
     if is_exempt(job, snapshot, at) or pin.is_in_force(job, snapshot, at):
         return None
-    if control.unserved and not job.criticality.is_critical:
-        return opinion_at(0, NAME, candidate, Reason.NO_CONSUMER, _facts(job.queue, control.since))
+    if control.unserved:
+        return opinion_at(
+            _unserved_rate(candidate), NAME, candidate, Reason.NO_CONSUMER, _facts(job.queue, control.since)
+        )
     rate = control.rates.get(job.criticality, ONE)
     return opinion_at(rate, NAME, candidate, Reason.THROTTLED, _facts(job.queue, control.since, control.wait_ms))
+
+
+def _unserved_rate(candidate: Candidate) -> int:
+    job, nominal = candidate.job, candidate.nominal
+    if not job.criticality.is_critical:
+        return 0
+    following = job.trigger.next_after(nominal)
+    if job.expires_ms is None or following is None:
+        return ONE
+    return min(ONE, (following - nominal) * ONE // job.expires_ms)
 
 
 @lru_cache(maxsize=1_000)
