@@ -33,8 +33,8 @@ from packages.shared_settings import get_worker_io_settings
 # How far back, and how many decisions at most: reading more takes seconds.
 DAYS: Final = 3
 _MOST_DECISIONS: Final = 50_000
-# The past of the counts comes in so many calls at most.
-_MOST_ASKED: Final = 20
+# The past of the counts comes in so many calls at most: where very much is counted, a bucket with each.
+_MOST_ASKED: Final = 400
 # A share says something from so many nominals on, and if it is so far from all of them.
 _LEAST_PREVIEWED: Final = 20
 _AS_PREVIEWED: Final = range(900, 1101)

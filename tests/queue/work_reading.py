@@ -21,14 +21,21 @@ EARLY = "maintenance.obey_early"
 def read_counts(
     redis: BrokerRedis, counts: WorkCounts | None = None, *, window_ms: int = 15 * MINUTE_MS, now: int | None = None
 ) -> dict[tuple[str, str, str], WorkCount]:
-    """The counts of a window by key."""
-    counts, now = counts or WorkCounts(redis), now or present()
+    """The counts of a window by key: as one more call of `counts` finds them; by a new one, with all of the past."""
+    now = now or present()
+    fresh = WorkCounts(redis)
+    _read_once(redis, counts or fresh, now)
+    while counts is None and not fresh.covers(window_ms, now):
+        _read_once(redis, fresh, now)
+    return {count[:3]: count for count in (counts or fresh).counts(window_ms, now)}
+
+
+def _read_once(redis: BrokerRedis, counts: WorkCounts, now: int) -> None:
     with redis.client.pipeline(transaction=False) as pipe:
         asked = counts.ask(pipe, now)
         answers = pipe.execute(raise_on_error=False)
     assert len(answers) == asked
     counts.take(answers, now)
-    return {count[:3]: count for count in counts.counts(window_ms, now)}
 
 
 def read_workers(redis: BrokerRedis, heartbeats: WorkerHeartbeats | None = None) -> Mapping[str, WorkerState]:

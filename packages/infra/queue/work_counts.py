@@ -4,13 +4,13 @@
 
 A bucket is read again until it is over for `SETTLED_MS`, for workers tell every two seconds and their clocks differ; it
 is kept then, and never asked for again. If an `ask` got no answers, the server may have been away from the workers as
-well: what was not kept before is read again until it is back for as long. History comes with the first few calls, the
-newest first, so that no call is long however much there is; `covers` says whether a window is whole.
+well: what was not kept before is read again until it is back for as long. History comes behind the first call, the
+newest first and a part with each call, so that none is long however much there is; `covers` says whether a window is
+whole.
 """
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from operator import add
 from typing import Any, Final, NamedTuple
 
 from packages.infra.queue.broker_redis import BrokerRedis
@@ -34,6 +34,7 @@ from packages.infra.queue.work_buckets import (
     Resolution,
     WorkKey,
 )
+from packages.infra.queue.work_window import Values, WindowSums
 from packages.scheduling.instants import FIRST_INSTANT, SECOND_MS
 
 log = logging.getLogger(__name__)
@@ -41,15 +42,13 @@ log = logging.getLogger(__name__)
 SETTLED_MS: Final = 30 * SECOND_MS
 LONGEST_WINDOW_MS: Final = RESOLUTIONS[-1].reach_ms
 _BOUNDS: Final = (*BOUNDS_MS, UNBOUNDED_MS)
-# What one call reads of the past: so many buckets before it is known how much is in one, then so many fields.
-_FIRST_BUCKETS: Final = 100
-_MOST_FIELDS: Final = 20_000
+# What one call reads, about: beat waits for it. A bucket of the past is read all the same, or it would never be known.
+_MOST_FIELDS: Final = 25_000
 # Bounds of what is remembered, should somebody write without end.
 _MOST_KEYS: Final = 1_000
 _MOST_NAMES: Final = 20_000
 _MOST_DIGITS: Final = 18
-
-_Values = list[int]
+_MOST_WINDOWS: Final = 20
 
 
 class WorkCount(NamedTuple):
@@ -77,16 +76,18 @@ class WorkCounts:
 
     def __init__(self, redis: BrokerRedis) -> None:
         self._redis = redis
-        self._read: dict[Bucket, Mapping[WorkKey, _Values]] = {}
+        self._read: dict[Bucket, Mapping[WorkKey, Values]] = {}
         self._settled: set[Bucket] = set()
         self._asked: list[Bucket] = []
         # Since when the server has answered: what workers had counted while it was away came later than that. The first
         # answers of all are taken as if it had never been away.
         self._answers_since = FIRST_INSTANT
         self._was_missed = False
+        self._answered = False
         self._widest = 0
         self._names: dict[bytes, tuple[WorkKey, int] | None] = {}
         self._merged: dict[tuple[Bucket, int], list[WorkCount]] = {}
+        self._sums: dict[int, WindowSums] = {}
         self._has_warned = False
 
     def ask(self, pipe: Any, now_ms: int) -> int:  # noqa: ANN401  # a redis pipeline
@@ -101,7 +102,7 @@ class WorkCounts:
         """Take the answers to exactly the commands of the last `ask`; an error counts as an empty bucket."""
         if self._was_missed:
             self._answers_since = now_ms
-        self._was_missed = False
+        self._was_missed, self._answered = False, True
         for bucket, answer in zip(self._asked, answers, strict=True):
             self._read[bucket] = self._parsed(answer)
             if now_ms - max(bucket.end, self._answers_since) >= SETTLED_MS:
@@ -124,7 +125,7 @@ class WorkCounts:
         buckets = _resolution(window_ms).last(window_ms, now_ms)
         known = (buckets[0], len(buckets))
         if known not in self._merged:
-            self._merged[known] = [*_merged(self._read.get(bucket, {}) for bucket in buckets)]
+            self._merged[known] = self._counted(window_ms, [bucket for bucket in buckets if bucket in self._read])
         return self._merged[known]
 
     def span_ms(self, window_ms: int, now_ms: int) -> int:
@@ -140,18 +141,33 @@ class WorkCounts:
         wanted = [bucket for bucket in _reached(now) if bucket not in self._settled]
         present = [bucket for bucket in wanted if bucket.end + SETTLED_MS > now]
         past = sorted((bucket for bucket in wanted if bucket.end + SETTLED_MS <= now), key=self._urgency)
-        room = _FIRST_BUCKETS if not self._widest else max(1, _MOST_FIELDS // self._widest)
-        return present + past[:room]
+        if not self._answered:
+            # How much is in a bucket is not known yet.
+            return present
+        return present + past[: max(1, _MOST_FIELDS // max(1, self._widest) - len(present))]
+
+    def _counted(self, window_ms: int, buckets: Iterable[Bucket]) -> list[WorkCount]:
+        settled: dict[Bucket, Mapping[WorkKey, Values]] = {}
+        others: list[Mapping[WorkKey, Values]] = []
+        for bucket in buckets:
+            if bucket in self._settled:
+                settled[bucket] = self._read[bucket]
+            else:
+                others.append(self._read[bucket])
+        if window_ms not in self._sums and len(self._sums) >= _MOST_WINDOWS:
+            self._sums.clear()
+        sums = self._sums.setdefault(window_ms, WindowSums())
+        return [_count(key, values) for key, values in sums.of(settled, others).items()]
 
     def _urgency(self, bucket: Bucket) -> tuple[bool, int]:
         return bucket in self._read, -bucket.end
 
-    def _parsed(self, answer: object) -> Mapping[WorkKey, _Values]:
+    def _parsed(self, answer: object) -> Mapping[WorkKey, Values]:
         if not isinstance(answer, Mapping):
             self._warn(str(answer))
             return {}
         self._widest = max(self._widest, len(answer))
-        read: dict[WorkKey, _Values] = {}
+        read: dict[WorkKey, list[int]] = {}
         for field, text in answer.items():
             name, value = self._name(field), _number(text)
             if name is None or value is None:
@@ -161,7 +177,7 @@ class WorkCounts:
             if (values := read.get(key)) is None:
                 values = read[key] = [0] * len(WHATS)
             values[name[1]] += value
-        return read
+        return {key: tuple(values) for key, values in read.items()}
 
     def _name(self, field: bytes) -> tuple[WorkKey, int] | None:
         if field not in self._names:
@@ -186,16 +202,7 @@ def _resolution(window_ms: int) -> Resolution:
     return next(resolution for resolution in RESOLUTIONS if window_ms <= resolution.reach_ms)
 
 
-def _merged(buckets: Iterable[Mapping[WorkKey, _Values]]) -> Iterable[WorkCount]:
-    sums: dict[WorkKey, _Values] = {}
-    for bucket in buckets:
-        for key, values in bucket.items():
-            known = sums.get(key)
-            sums[key] = values if known is None else [*map(add, known, values)]
-    return (_count(key, values) for key, values in sums.items())
-
-
-def _count(key: WorkKey, values: _Values) -> WorkCount:
+def _count(key: WorkKey, values: Values) -> WorkCount:
     return WorkCount(
         *key,
         ok=values[OK],
@@ -208,7 +215,7 @@ def _count(key: WorkKey, values: _Values) -> WorkCount:
     )
 
 
-def _by_bound(values: _Values) -> Mapping[int, int]:
+def _by_bound(values: Values) -> Mapping[int, int]:
     return {bound: value for bound, value in zip(_BOUNDS, values, strict=True) if value}
 
 
