@@ -31,9 +31,10 @@ MEAN: Final = Margin(least=0.75, share=0.15)
 MEDIAN_DELAY_S: Final = Margin(least=0.15, share=0.15)
 TAIL_DELAY_S: Final = Margin(least=0.5, share=0.15)
 PUBLISHED_POINTS: Final = Margin(least=5)
-# A few control intervals of a second each; to rise from nothing to all takes about forty.
+# A few control intervals of a second each.
 THROTTLED_S: Final = Margin(least=3)
-WHOLE_S: Final = Margin(least=10)
+# To rise from nothing to all takes about forty, and a live one ends when beat wakes: a tenth later on the average.
+WHOLE_S: Final = Margin(least=10, share=0.15)
 
 
 class Figure(NamedTuple):
