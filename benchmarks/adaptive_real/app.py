@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import redis
 from celery import Celery, Task
 
-from benchmarks.adaptive_real.run import APP, SEED, STARTS, Start, scenario_in, this_run
+from benchmarks.adaptive_real.run import APP, SEED, STARTS, Start, present, scenario_in, this_run
 from packages.catalogue.queues import QUEUES, Profile
 from packages.infra.connections import resolve_connections
 from packages.infra.queue.configuration import celery_configuration
@@ -50,7 +50,7 @@ def make_app(scenario: Scenario) -> Celery:
     # No ports: another run, or the project itself, may have them.
     app.conf.update(include=(), beat_health_port=None, worker_metrics_port=None)
     if profile is Profile.BEAT:
-        app.conf.beat_schedule = beat_entries(jobs_of(scenario), priorities=True)
+        app.conf.beat_schedule = beat_entries(jobs_of(scenario), priorities=scenario.message_priorities)
         app.conf.beat_control = ScenarioControl(scenario.control)
     else:
         _make_worker(app, scenario)
@@ -79,7 +79,7 @@ def _make_worker(app: Celery, scenario: Scenario) -> None:
 def _add_task(app: Celery, name: str, groups: Mapping[str, JobGroup]) -> None:
     @app.task(name=name, bind=True)
     def sleep(self: "Task[..., None]") -> None:
-        start = Start.of(self.request.headers or {}, began_at=round(time.time() * SECOND_MS))
+        start = Start.of(self.request.headers or {}, began_at=present())
         _starts().rpush(STARTS, start.text())
         group = groups[start.job]
         time.sleep(service_ms(SEED, start.job, start.nominal, group.service) / SECOND_MS)

@@ -10,7 +10,7 @@ from packages.scheduling.model import Criticality, Job
 from packages.scheduling.simulation.message import Fate
 from packages.scheduling.simulation.quantiles import Quantiles, quantiles_of
 from packages.scheduling.simulation.record import Outcome
-from packages.scheduling.simulation.scenario import Scenario
+from packages.scheduling.simulation.scenario import Event, Scenario
 
 _BEGUN = frozenset({Fate.RUNNING, Fate.SUCCEEDED, Fate.FAILED})
 
@@ -25,11 +25,15 @@ class Look(NamedTuple):
 
 @dataclass(slots=True)
 class Seen:
-    """All that was seen of one run. `delays`: from publish to start, in ms, of each run that began."""
+    """All that was seen of one run. `delays`: from publish to start, in ms, of each run that began.
+
+    `happened`: the events as they really were: a process ends when it is idle, a little later than it was asked to.
+    """
 
     looks: list[Look] = field(default_factory=list)
     delays: dict[Criticality, list[int]] = field(default_factory=lambda: {each: [] for each in Criticality})
     decisions: Sequence[Decision] = ()
+    happened: list[Event] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

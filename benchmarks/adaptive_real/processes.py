@@ -12,7 +12,7 @@ from typing import Final
 
 from celery import Celery
 
-from benchmarks.adaptive_real.run import APP_MODULE, RealRun
+from benchmarks.adaptive_real.run import APP_MODULE, RealRun, present
 from packages.catalogue.queues import Profile
 from packages.scheduling.simulation.scenario import QueueOrder, WorkerSpec
 from packages.shared_settings.layers import ROOT
@@ -124,20 +124,27 @@ def node_of(worker: str) -> str:
     return f"{worker}@real"
 
 
-def resize(app: Celery, worker: str, by: int) -> None:
-    """Give a worker more processes, or fewer: idle ones end, the others have some seconds to become idle.
+def resize(app: Celery, worker: str, by: int) -> list[int]:
+    """Give a worker more processes, or fewer: idle ones end, one after the other, and have some seconds to become idle.
+
+    Returns the instants: one for each process that ended, or one for all that were added.
 
     Raises:
-        SystemExit: none did, or the worker does not answer.
+        SystemExit: none became idle, or the worker does not answer.
     """
     if by > 0:
         _ask(app, "pool_grow", worker, n=by)
+        return [present()]
+    done: list[int] = []
     deadline = time.monotonic() + _SHRINKS_WITHIN_S
-    for _ in range(-by):
-        while not _ask(app, "pool_shrink", worker, n=1):
-            if time.monotonic() > deadline:
-                raise SystemExit(f"no process of {worker} has become idle")
+    while len(done) < -by:
+        if _ask(app, "pool_shrink", worker, n=1):
+            done.append(present())
+        elif time.monotonic() > deadline:
+            raise SystemExit(f"no process of {worker} has become idle")
+        else:
             time.sleep(_PAUSE_S)
+    return done
 
 
 def _ask(app: Celery, command: str, worker: str, **arguments: int) -> bool:

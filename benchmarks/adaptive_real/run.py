@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from math import lcm
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from packages.scheduling.instants import MINUTE_MS, to_instant
+from packages.scheduling.instants import MINUTE_MS, SECOND_MS, to_instant
 from packages.scheduling.simulation.scenario import Resized, Scenario
 from packages.scheduling.simulation.scenario_text import scenario_of
 
@@ -95,3 +96,8 @@ def next_beginning(scenario: Scenario, after: int) -> int:
     """The first instant from `after` on that stands to the periods of the jobs as the scenario's own beginning does."""
     grid_ms = lcm(*(group.every_ms or 1 for group in scenario.groups))
     return after if grid_ms > _LONGEST_GRID_MS else after + (scenario.begins - after) % grid_ms
+
+
+def present() -> int:
+    """The present instant."""
+    return round(time.time() * SECOND_MS)

@@ -10,7 +10,7 @@ from celery import Celery
 
 from benchmarks.adaptive_real.measures import Look, Seen
 from benchmarks.adaptive_real.processes import Processes, node_of, real_processes, resize
-from benchmarks.adaptive_real.run import APP, STARTS, RealRun, Start, next_beginning, scenario_in
+from benchmarks.adaptive_real.run import APP, STARTS, RealRun, Start, next_beginning, present, scenario_in
 from benchmarks.throughput.server import Server, running_server
 from packages.infra.beat.beat_status import BeatStatusStore, Replicas
 from packages.infra.beat.kept_controllers import KeptControllers
@@ -135,39 +135,33 @@ def platform(file: Path) -> Iterator[Platform]:
 
 def run_through(on: Platform, begins: int, tell: Callable[[str], None]) -> Seen:
     """The whole scenario from its beginning on, in real time; what was seen of it. `tell` is for people."""
-    seen = Seen()
-    happenings = _happenings(on.scenario)
-    position = 0
+    seen, jobs = Seen(), {job.name: job for job in jobs_of(on.scenario)}
+    sizes = {spec.name: spec.processes for spec in on.scenario.workers}
+    upcoming = _sizes(on.scenario)
     while (elapsed := present() - begins) < on.scenario.length_ms:
-        while position < len(happenings) and elapsed >= happenings[position][0]:
-            _, worker, by = happenings[position]
-            position += 1
-            resize(on.app, worker, by)
-            tell(f"{(present() - begins) / SECOND_MS:.1f} s: {worker} has {by:+d} processes")
+        while upcoming and elapsed >= upcoming[0][0]:
+            _, worker, size = upcoming.pop(0)
+            for done_at in resize(on.app, worker, size - sizes[worker]):
+                sizes[worker] = size if size > sizes[worker] else sizes[worker] - 1
+                seen.happened.append(Resized(done_at - begins, worker, sizes[worker]))
+                tell(f"{(done_at - begins) / SECOND_MS:.1f} s: {worker} has {sizes[worker]} processes")
         if elapsed >= 0:
-            seen.looks.append(Look(present(), on.ready(), bool(on.controllers().throttles)))
+            seen.looks.append(Look(present(), on.ready(), on.controllers().throttles))
         on.processes.check()
         time.sleep(LOOKS_EVERY_S - time.time() % LOOKS_EVERY_S)
-    jobs = {job.name: job for job in jobs_of(on.scenario)}
     seen.decisions = RedisLedger(on.redis).read(None, _MOST_DECISIONS)
     for start in on.starts():
         seen.delays[jobs[start.job].criticality].append(start.began_at - start.published_at)
     return seen
 
 
-def present() -> int:
-    """The present instant."""
-    return round(time.time() * SECOND_MS)
-
-
-def _happenings(scenario: Scenario) -> list[tuple[int, str, int]]:
-    """When which worker gets how many processes more."""
+def _sizes(scenario: Scenario) -> list[tuple[int, str, int]]:
+    """When which worker is to have how many processes."""
+    whole = {spec.name: spec.processes for spec in scenario.workers}
     found = []
-    sizes = {spec.name: spec.processes for spec in scenario.workers}
     for event in scenario.events:
         if isinstance(event, Resized):
-            by = event.processes - sizes[event.worker]
-            found.append((event.at, event.worker, by))
+            found.append((event.at, event.worker, event.processes))
             if event.lasts_ms is not None:
-                found.append((event.at + event.lasts_ms, event.worker, -by))
+                found.append((event.at + event.lasts_ms, event.worker, whole[event.worker]))
     return sorted(found)

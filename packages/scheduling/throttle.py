@@ -22,6 +22,8 @@ from packages.scheduling.snapshot import Pin, Snapshot
 
 # A fire that waits asks again after one to two of these, each at another instant: what waits does not come at once.
 ASK_AGAIN_MS: Final = 2 * MINUTE_MS
+# What operators know the gate of their pins by.
+PINS: Final = "pin"
 
 
 def is_exempt(job: Job, snapshot: Snapshot, at: int) -> bool:
@@ -42,6 +44,12 @@ def pin_of(job: Job, snapshot: Snapshot, at: int) -> Pin | None:
     whole = snapshot.pins.get((job.queue, None))
     is_held = whole is not None and whole.holds(at) and job.criticality is not Criticality.CRITICAL_PLUS
     return whole if is_held else None
+
+
+def is_pinned(job: Job, snapshot: Snapshot, at: int) -> bool:
+    """Whether a pin holds a job and is enforced: the gates of the control then have no opinion on it."""
+    mode = snapshot.gate_modes.get(PINS, GateMode.ENFORCE)
+    return mode is GateMode.ENFORCE and pin_of(job, snapshot, at) is not None
 
 
 def opinion_at(rate: int, gate: str, candidate: Candidate, reason: Reason, facts: tuple[Fact, ...]) -> Opinion | None:

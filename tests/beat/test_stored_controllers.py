@@ -76,7 +76,7 @@ FOREIGN: tuple[dict[str, Any], ...] = (
     {"queues": {"q": {"rates": {"sheddable": 1_000_001}}}},
     {"queues": {"q": {"rates": {"sheddable": 0.5}}}},
     {"queues": {"q": {"rates": {"nobody": 5}}}},
-    {"queues": {"q": {"unserved": 1}}},
+    {"queues": {"q": {"unserved_since": "now"}}},
     {"queues": {"q": {"beside": "q"}}},
     {"queues": {"q": {"beside": [1]}}},
     {"queues": {"q": {"wait_ms": -1}}},

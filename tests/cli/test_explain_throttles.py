@@ -51,7 +51,7 @@ def pins(rate: int, criticality: Criticality | None, until: int | None) -> Snaps
 
 STOPPED = Snapshot(NOW, controllers=rates(sheddable=0))
 QUARTER = Snapshot(NOW, controllers=rates(sheddable=250_000))
-UNSERVED = Snapshot(NOW, controllers=Controllers(queues={JOB.queue: QueueControl(unserved=True, since=SINCE)}))
+UNSERVED = Snapshot(NOW, controllers=Controllers(queues={JOB.queue: QueueControl(unserved_since=SINCE)}))
 BURNING = Snapshot(NOW, controllers=Controllers(levels={"api": LevelControl(level=2, since=SINCE)}))
 FAILING = Snapshot(NOW, controllers=Controllers(targets={JOB.task: TargetControl(rate=200_000, since=SINCE)}))
 

@@ -38,7 +38,7 @@ CONTROLLERS = Controllers(
         "maintenance": QueueControl(
             41_300, WaitBasis.OLDEST, 120, AT, rates={SHEDDABLE: 0, PLUS: 345_000}, since=AT - 9_000
         ),
-        "notifications": QueueControl(None, WaitBasis.STUCK, 7, AT, since=AT, unserved=True),
+        "notifications": QueueControl(None, WaitBasis.STUCK, 7, AT, since=AT, unserved_since=AT),
         "market_data": QueueControl(0, WaitBasis.EMPTY, 0),
         "paper_trading": QueueControl(),
     },

@@ -38,7 +38,7 @@ _QUEUE: Final[dict[str, Values]] = {
     "fits": st.dictionaries(_criticalities, _shares),
     "rates": st.dictionaries(_criticalities, _shares),
     "since": _maybe_instants,
-    "unserved": st.booleans(),
+    "unserved_since": _maybe_instants,
     "beside": _sets,
 }
 _LEVEL: Final[dict[str, Values]] = {

@@ -183,9 +183,9 @@ def controllers() -> st.SearchStrategy[Controllers]:
     return st.builds(
         Controllers,
         queues=st.builds(
-            lambda rates, unserved: {"area": QueueControl(rates=rates, unserved=unserved)},
+            lambda rates, since: {"area": QueueControl(rates=rates, unserved_since=since)},
             st.dictionaries(st.sampled_from(Criticality), rates, max_size=3),
-            st.booleans(),
+            st.sampled_from([None, MIDNIGHT]),
         ),
         levels=st.dictionaries(st.just("api"), st.builds(LevelControl, st.integers(0, 3), st.just(MIDNIGHT))),
         targets=st.dictionaries(st.just("area.job_0"), st.builds(TargetControl, rates, st.just(MIDNIGHT))),

@@ -83,7 +83,7 @@ def test_jobs_do_not_all_wait_for_the_same_fire() -> None:
     ("controllers", "reason", "gate"),
     [
         (throttled(0), Reason.THROTTLED, "backlog"),
-        (Controllers(queues={"area": QueueControl(unserved=True, since=MIDNIGHT)}), Reason.NO_CONSUMER, "backlog"),
+        (Controllers(queues={"area": QueueControl(unserved_since=MIDNIGHT)}), Reason.NO_CONSUMER, "backlog"),
         (Controllers(levels={"api": LevelControl(2, MIDNIGHT)}), Reason.OBJECTIVE_BURNING, "slo"),
         (
             Controllers(levels={"api": LevelControl(2, MIDNIGHT, None, frozenset({"area"}))}),
@@ -131,7 +131,7 @@ everything = st.builds(
                 QueueControl,
                 rates=st.dictionaries(st.sampled_from(Criticality), rates),
                 since=st.just(MIDNIGHT),
-                unserved=st.booleans(),
+                unserved_since=st.sampled_from([None, MIDNIGHT]),
             )
         }
     ),
@@ -277,7 +277,7 @@ def test_where_every_fire_counts_each_waits_for_itself() -> None:
     ("expires_ms", "out"), [(2 * MINUTE, 10), (MINUTE, 20), (30_000, 20), (5 * MINUTE, 4), (None, 20)]
 )
 def test_while_nobody_serves_a_queue_critical_work_has_one_message_there(expires_ms: int | None, out: int) -> None:
-    unserved = Snapshot(MIDNIGHT, controllers=Controllers(queues={"area": QueueControl(unserved=True, since=MIDNIGHT)}))
+    unserved = Snapshot(MIDNIGHT, controllers=Controllers(queues={"area": QueueControl(unserved_since=MIDNIGHT)}))
     for criticality, goes_out in ((Criticality.CRITICAL, out), (Criticality.CRITICAL_PLUS, 20), (PLUS, 0)):
         made, _ = run(replace(a_job(criticality=criticality), expires_ms=expires_ms), unserved, 20)
         assert sum(decision.verdict is Verdict.FIRE for decision in made) == goes_out

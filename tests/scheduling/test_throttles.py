@@ -36,10 +36,10 @@ def test_a_rate_is_told_as_it_is(rate: int) -> None:
 
 
 def test_a_queue_that_nobody_serves_stops_what_is_not_critical() -> None:
-    told = found(controllers=backlog(unserved=True))
-    assert {(each.criticality, each.rate, each.reason) for each in told.values()} == {
-        (SHEDDABLE, 0, Reason.NO_CONSUMER),
-        (Criticality.SHEDDABLE_PLUS, 0, Reason.NO_CONSUMER),
+    told = found(controllers=backlog(unserved_since=8))
+    assert {(each.criticality, each.rate, each.reason, each.since) for each in told.values()} == {
+        (SHEDDABLE, 0, Reason.NO_CONSUMER, 8),
+        (Criticality.SHEDDABLE_PLUS, 0, Reason.NO_CONSUMER, 8),
     }
 
 

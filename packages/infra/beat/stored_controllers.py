@@ -90,7 +90,7 @@ def _queue_plain(queue: QueueControl) -> dict[str, Any]:
         fits=dict(sorted(queue.fits.items())),
         rates=dict(sorted(queue.rates.items())),
         since=queue.since,
-        unserved=queue.unserved,
+        unserved_since=queue.unserved_since,
         beside=sorted(queue.beside),
     )
 
@@ -121,7 +121,7 @@ def _queue(raw: object) -> QueueControl:
         fits=_shares(given.get("fits", {})),
         rates=_shares(given.get("rates", {})),
         since=_instant_or_none(given.get("since")),
-        unserved=_of_type(bool, given.get("unserved", False)),
+        unserved_since=_instant_or_none(given.get("unserved_since")),
         beside=_names(given.get("beside", [])),
     )
 

@@ -78,12 +78,19 @@ def _seen(before: QueueControl, reading: QueueReading | None, target_ms: int, no
         messages=None if wait is None else wait.messages,
     )
     if reading is not None:
-        control = control._replace(unserved=reading.consumers == 0, beside=reading.beside)
+        control = control._replace(unserved_since=_unserved_since(before, reading, now), beside=reading.beside)
     if wait is None or control.unserved or (wait.ms is not None and wait.ms <= target_ms):
         return control._replace(above_since=None, looked_at=None, looked_messages=None)
     if before.above_since is None or before.above_since > now:
         return control._replace(above_since=now, looked_at=now, looked_messages=wait.messages)
     return control
+
+
+def _unserved_since(before: QueueControl, reading: QueueReading, now: int) -> int | None:
+    if reading.consumers != 0:
+        return None
+    # The clock may have been set back.
+    return now if before.unserved_since is None else min(before.unserved_since, now)
 
 
 def _relieve(  # noqa: PLR0913, PLR0917  # as above

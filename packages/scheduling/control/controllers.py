@@ -25,8 +25,8 @@ class QueueControl(NamedTuple):
     `wait_ms` None: not known, or, when `basis` is `stuck`, without end. `messages`: how many wait. `above_since`: since
     when the wait has never been below the target; `looked_at`, with `looked_messages`: when it was last looked at for a
     cut. `calm_since`: since when the rates have been rising. `fits`: the rates that the queue can take, of those that
-    were cut. `since`: since when it is throttled. `unserved`: nobody consumes it. `beside`: the queues that share its
-    workers.
+    were cut. `since`: since when it is throttled. `unserved_since`: since when nobody consumes it; None: somebody does,
+    as far as is known. `beside`: the queues that share its workers.
     """
 
     wait_ms: int | None = None
@@ -39,8 +39,13 @@ class QueueControl(NamedTuple):
     fits: Mapping[Criticality, int] = _NOTHING
     rates: Mapping[Criticality, int] = _NOTHING
     since: int | None = None
-    unserved: bool = False
+    unserved_since: int | None = None
     beside: frozenset[str] = frozenset()
+
+    @property
+    def unserved(self) -> bool:
+        """Whether nobody consumes it."""
+        return self.unserved_since is not None
 
 
 class LevelControl(NamedTuple):

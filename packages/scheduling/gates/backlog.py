@@ -10,10 +10,9 @@ from typing import Final
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.control.policy import ONE
 from packages.scheduling.decision import Fact, Opinion, Reason
-from packages.scheduling.gates import pin
 from packages.scheduling.policies import Policies
 from packages.scheduling.snapshot import Snapshot
-from packages.scheduling.throttle import is_exempt, opinion_at
+from packages.scheduling.throttle import is_exempt, is_pinned, opinion_at
 
 NAME: Final = "backlog"
 
@@ -29,11 +28,11 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
     control = snapshot.controllers.queues.get(job.queue)
     if control is None or not (control.rates or control.unserved):
         return None
-    if is_exempt(job, snapshot, at) or pin.is_in_force(job, snapshot, at):
+    if is_exempt(job, snapshot, at) or is_pinned(job, snapshot, at):
         return None
     if control.unserved:
         return opinion_at(
-            _unserved_rate(candidate), NAME, candidate, Reason.NO_CONSUMER, _facts(job.queue, control.since)
+            _unserved_rate(candidate), NAME, candidate, Reason.NO_CONSUMER, _facts(job.queue, control.unserved_since)
         )
     rate = control.rates.get(job.criticality, ONE)
     return opinion_at(rate, NAME, candidate, Reason.THROTTLED, _facts(job.queue, control.since, control.wait_ms))

@@ -4,12 +4,11 @@ from typing import Final
 
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.decision import Fact, Opinion, Reason
-from packages.scheduling.model import Job
-from packages.scheduling.policies import GateMode, Policies
+from packages.scheduling.policies import Policies
 from packages.scheduling.snapshot import Pin, Snapshot
-from packages.scheduling.throttle import opinion_at, pin_of
+from packages.scheduling.throttle import PINS, opinion_at, pin_of
 
-NAME: Final = "pin"
+NAME: Final = PINS
 
 
 def may_speak(policies: Policies, snapshot: Snapshot) -> bool:  # noqa: ARG001  # of any job
@@ -21,12 +20,6 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
     """A fire in turn or a defer while a pin holds the job."""
     pin = pin_of(candidate.job, snapshot, candidate.at)
     return None if pin is None else opinion_at(pin.rate, NAME, candidate, Reason.PINNED, _facts(pin))
-
-
-def is_in_force(job: Job, snapshot: Snapshot, at: int) -> bool:
-    """Whether a pin holds the job and is enforced: the gates of the control then have no opinion on it."""
-    mode = snapshot.gate_modes.get(NAME, GateMode.ENFORCE)
-    return mode is GateMode.ENFORCE and pin_of(job, snapshot, at) is not None
 
 
 def _facts(pin: Pin) -> tuple[Fact, ...]:

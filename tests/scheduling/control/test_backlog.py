@@ -173,6 +173,19 @@ def test_a_queue_that_nobody_serves_is_no_overload_but_is_said_to_be_unserved() 
     assert (control.queues["area"].unserved, control.queues["area"].since) == (False, None)
 
 
+def test_since_when_nobody_serves_a_queue_is_told_apart_from_since_when_it_is_throttled() -> None:
+    control = Stepped()
+    control.step(UNTIL_STANDING + 5, area=waiting(60_000))
+    throttled_since = control.queues["area"].since
+    served_until = control.now
+    control.step(3, area=waiting(60_000, consumers=0))
+    area = control.queues["area"]
+    assert (area.since, area.unserved_since) == (throttled_since, served_until)
+    control.step(1, area=waiting(60_000))
+    area = control.queues["area"]
+    assert (area.since, area.unserved_since) == (throttled_since, None)
+
+
 def test_who_serves_a_queue_may_be_unknown_and_is_not_nobody_then() -> None:
     control = Stepped()
     control.step(1, area=waiting(1_000, consumers=None))
