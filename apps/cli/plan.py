@@ -7,7 +7,6 @@ weights better.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -20,7 +19,14 @@ from apps.cli.plan_output import Planned, Side, plan_as_json, print_plan
 from apps.cli.plan_work import Work, given_seconds, work_of
 from apps.cli.preview_jobs import Selected, calendars_in_use, chosen, flags_off, jobs_of, previewed
 from apps.cli.preview_period import Period, period_of
-from apps.cli.preview_settings import WhatIf, settings_of, variables_of
+from apps.cli.preview_settings import (
+    OneMoreFile,
+    OtherEnvironment,
+    OtherVariables,
+    WhatIf,
+    settings_of,
+    variables_of,
+)
 from packages.catalogue.assignments import assignments_of, can_be_moved
 from packages.catalogue.jobs import JOBS
 from packages.scheduling.flatten.flatten import Flattened, Freedom, flatten, loads_of
@@ -38,7 +44,6 @@ _LONGEST_SLOT: Final = timedelta(hours=1)
 # A month of minutes; each place of each job is looked at in all of them.
 _MOST_SLOTS: Final = 50_000
 _NEVER_CLOSES: Final = "24/7"
-_SETTINGS = "Settings"
 _MOVES = "What may be moved, and where to"
 
 
@@ -91,18 +96,9 @@ def plan(  # noqa: PLR0913  # one parameter for each option
     off_peak_hours: Annotated[
         int, typer.Option(help="The length of that window.", min=1, max=23, rich_help_panel=_MOVES)
     ] = 8,
-    env: Annotated[
-        str | None,
-        typer.Option(help="Another environment: its name, or a directory of env files.", rich_help_panel=_SETTINGS),
-    ] = None,
-    env_file: Annotated[
-        Path | None,
-        typer.Option(help="What if: one more env file.", exists=True, dir_okay=False, rich_help_panel=_SETTINGS),
-    ] = None,
-    variable: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="What if: a variable.", rich_help_panel=_SETTINGS),
-    ] = None,
+    env: OtherEnvironment = None,
+    env_file: OneMoreFile = None,
+    variable: OtherVariables = None,
     as_json: AsJson = False,
 ) -> None:
     """Propose phases and times of day that lower the peak of each queue, as lines for an env file. Changes nothing.

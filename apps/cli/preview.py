@@ -19,11 +19,18 @@ from apps.cli.preview_changes import print_changes, write_changes_json
 from apps.cli.preview_export import Setting, write_csv, write_json
 from apps.cli.preview_jobs import Selected, chosen, flags_off, jobs_of, previewed
 from apps.cli.preview_period import Period, period_of, zone_of
-from apps.cli.preview_settings import WhatIf, settings_of, variables_of
+from apps.cli.preview_settings import (
+    SETTINGS_PANEL,
+    OneMoreFile,
+    OtherEnvironment,
+    OtherVariables,
+    WhatIf,
+    settings_of,
+    variables_of,
+)
 from apps.cli.preview_table import DEFAULT_ROWS, Shown, print_preview
 from packages.scheduling.instants import to_instant
 
-_SETTINGS = "Settings"
 _OUTPUT = "Output"
 
 
@@ -58,23 +65,16 @@ def preview(  # noqa: PLR0913  # one parameter for each option
     ] = None,
     queue: Annotated[list[str] | None, typer.Option(help="Only jobs of this queue.")] = None,
     zone: Annotated[str | None, typer.Option(help="Also show times there, such as Europe/Berlin.")] = None,
-    env: Annotated[
-        str | None,
-        typer.Option(help="Another environment: its name, or a directory of env files.", rich_help_panel=_SETTINGS),
-    ] = None,
-    env_file: Annotated[
-        Path | None,
-        typer.Option(help="What if: one more env file.", exists=True, dir_okay=False, rich_help_panel=_SETTINGS),
-    ] = None,
-    variable: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="What if: a variable.", rich_help_panel=_SETTINGS),
-    ] = None,
+    env: OtherEnvironment = None,
+    env_file: OneMoreFile = None,
+    variable: OtherVariables = None,
     diff: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="A B", help="In what two environments differ.", rich_help_panel=_SETTINGS),
+        typer.Option(metavar="A B", help="In what two environments differ.", rich_help_panel=SETTINGS_PANEL),
     ] = None,
-    rows: Annotated[bool, typer.Option("--rows", help="With --diff: fire by fire.", rich_help_panel=_SETTINGS)] = False,
+    rows: Annotated[
+        bool, typer.Option("--rows", help="With --diff: fire by fire.", rich_help_panel=SETTINGS_PANEL)
+    ] = False,
     output_format: Annotated[
         Format, typer.Option("--format", help="What to write.", rich_help_panel=_OUTPUT)
     ] = Format.TABLE,

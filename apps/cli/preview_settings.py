@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
@@ -15,6 +16,20 @@ from packages.shared_settings.layers import DEFAULT_ENVIRONMENT, PROCESS_ENVIRON
 from packages.shared_settings.loading import load
 
 FROM_COMMAND_LINE = "the command line"
+SETTINGS_PANEL: Final = "Settings"
+
+OtherEnvironment = Annotated[
+    str | None,
+    typer.Option(help="Another environment: its name, or a directory of env files.", rich_help_panel=SETTINGS_PANEL),
+]
+OneMoreFile = Annotated[
+    Path | None,
+    typer.Option(help="What if: one more env file.", exists=True, dir_okay=False, rich_help_panel=SETTINGS_PANEL),
+]
+OtherVariables = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="What if: a variable.", rich_help_panel=SETTINGS_PANEL),
+]
 
 
 @dataclass(frozen=True)

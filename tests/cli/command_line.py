@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,6 +35,21 @@ def minsy_in(directory: Path) -> Minsy:
         )
 
     return run
+
+
+def printed(environ: Mapping[str, str], *arguments: object, code: int = 0) -> str:
+    """What the command prints that ends with this code: its error where that is none of success."""
+    done = subprocess.run(
+        [sys.executable, "-m", "apps.cli.main", *map(str, arguments)],
+        env=environ,
+        cwd=ROOT,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+    return (done.stderr if code else done.stdout).decode()
 
 
 def said(url: str) -> Control:

@@ -1,10 +1,6 @@
 """`minsy ledger`: the last decisions, as a table and as JSON, of one job and of all."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +9,8 @@ from kombu import Connection
 from packages.infra.ledger.redis_ledger import RedisLedger
 from packages.infra.queue.broker_redis import broker_redis
 from packages.scheduling.decision import Decision, Opinion, Reason, Verdict
-from packages.shared_settings.layers import ROOT
+from tests.cli.command_line import Minsy, minsy_in
 
-Minsy = Callable[..., "subprocess.CompletedProcess[str]"]
 NOON = 1_795_348_800_000
 TICK = "paper_trading.scheduler_tick"
 FIRED = Decision(TICK, NOON, NOON + 250, "schedule", NOON + 250, Verdict.FIRE, Reason.ON_TIME)
@@ -28,21 +23,7 @@ REMOVED = Decision("old.job", NOON, NOON, "trigger:7", NOON + 9_000, Verdict.FIR
 
 @pytest.fixture
 def minsy(tmp_path: Path) -> Minsy:
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
-    environ = {**kept, "MINSY_ENV_DIR": str(tmp_path), "MINSY_VAR_DIR": str(tmp_path / "var")}
-
-    def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "apps.cli.main", *arguments],
-            env={**environ, **variables},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
+    return minsy_in(tmp_path)
 
 
 def record(url: str, *decisions: Decision) -> None:

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -20,7 +18,7 @@ from packages.infra.queue.last_runs import LastRun
 from packages.infra.queue.work_buckets import SEPARATOR, Bucket
 from packages.scheduling.decision import SCHEDULE, Decision, Reason, Verdict
 from packages.scheduling.instants import HOUR_MS, to_instant
-from packages.shared_settings.layers import ROOT
+from tests.cli.command_line import printed
 
 BACKUP = "maintenance.backup_postgres_full"
 EXPORT = "maintenance.export_user_emails_csv"
@@ -47,22 +45,8 @@ def environ(tmp_path: Path, calendars: Path) -> dict[str, str]:
     return {**kept, "LANG": "C.UTF-8", "MINSY_ENV_DIR": str(tmp_path), "MINSY_VAR_DIR": str(calendars)}
 
 
-def minsy(environ: dict[str, str], *arguments: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "apps.cli.main", *arguments],
-        env=environ,
-        cwd=ROOT,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr.decode()
-    assert b"Traceback" not in done.stderr
-    return (done.stderr if code else done.stdout).decode()
-
-
 def planned(environ: dict[str, str], *arguments: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(minsy(environ, "plan", *arguments, "--json"))
+    document: dict[str, Any] = json.loads(printed(environ, "plan", *arguments, "--json"))
     return document
 
 
@@ -90,14 +74,14 @@ def test_a_preview_with_the_proposed_settings_has_the_promised_peak(environ: dic
     } - {f"{BACKUP.replace('.', '_').upper()}_POLICY"}
     start = datetime(2026, 11, 23, tzinfo=UTC)
     for given, promised in (([], queue["peak_before"]), (sets(document), queue["peak_after"])):
-        rows = json.loads(minsy(environ, "preview", *A_WEEK, *given, "--json"))["rows"]
+        rows = json.loads(printed(environ, "preview", *A_WEEK, *given, "--json"))["rows"]
         # Work is counted here in tenths of a second, and instants are in milliseconds.
         assert peak_by_hand(rows, start, 7 * 1440) == pytest.approx(promised["seconds"], abs=0.35)
     assert planned(environ, *A_WEEK, *GIVEN, *sets(document))["queues"][0]["peak_before"] == queue["peak_after"]
 
 
 def test_what_is_printed_is_accepted_as_an_env_file(environ: dict[str, str], tmp_path: Path) -> None:
-    shown = minsy(environ, "plan", *A_WEEK, *GIVEN)
+    shown = printed(environ, "plan", *A_WEEK, *GIVEN)
     lines = [line for line in shown.splitlines() if "=" in line and line.split("=")[0].isupper()]
     document = planned(environ, *A_WEEK, *GIVEN)
     assert lines == [f"{name}={value}" for name, value in document["settings"].items()]
@@ -121,7 +105,7 @@ def test_nothing_is_proposed_where_nothing_is_gained(environ: dict[str, str]) ->
         document = planned(environ, *A_WEEK, *GIVEN, *arguments)
         assert (document["settings"], document["moves"]) == ({}, [])
         assert document["queues"][0]["peak_before"] == document["queues"][0]["peak_after"]
-    assert "Nothing to move" in minsy(environ, "plan", *A_WEEK, "--keep", "*")
+    assert "Nothing to move" in printed(environ, "plan", *A_WEEK, "--keep", "*")
 
 
 def test_a_backup_in_the_session_is_moved_out_of_it(environ: dict[str, str]) -> None:
@@ -182,7 +166,7 @@ def test_what_was_measured_and_published_is_used(environ: dict[str, str], redis_
     jobs = {job["job"]: (job["seconds"], job["known_from"], job["published_share"]) for job in document["jobs"]}
     assert jobs == {BACKUP: (30.0, "given", None), EXPORT: (12.5, "last run", 0.5), CLEANUP: (1.0, "default", None)}
     assert document["notes"][0].startswith("Held against the 40 decisions of the last 3 days")
-    assert "last run, 50% published" in minsy(given, "plan")
+    assert "last run, 50% published" in printed(given, "plan")
     # Other settings are not what beat published by.
     assert all(job["published_share"] is None for job in planned(given, "--set", "LOG_LEVEL=DEBUG")["jobs"])
 
@@ -225,11 +209,11 @@ def test_a_broker_that_does_not_answer_is_told_without_its_password(environ: dic
 )
 def test_wrong_use_is_refused(environ: dict[str, str], arguments: list[str], said: str) -> None:
     # Typer draws a frame around it, in which words go on below.
-    assert said in " ".join(minsy(environ, "plan", *arguments, code=2).replace("│", " ").split())
+    assert said in " ".join(printed(environ, "plan", *arguments, code=2).replace("│", " ").split())
 
 
 def test_with_no_job_on_it_names_the_flags(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / ".env.dev.beat").write_text("")
-    said = minsy(environ, "plan", code=1)
+    said = printed(environ, "plan", code=1)
     assert "no job is on in dev" in said
     assert "POSTGRES_BACKUP_ENABLED" in said

@@ -14,6 +14,7 @@ import pytest
 
 from packages.scheduling.instants import to_instant
 from packages.shared_settings.layers import ROOT
+from tests.cli.command_line import printed
 
 # Monday and Tuesday before Thanksgiving; New York opens at 14:30 UTC.
 TWO_DAYS = ("--from", "2026-11-23", "--hours", "48")
@@ -36,22 +37,8 @@ def environ(tmp_path: Path, calendars: Path) -> dict[str, str]:
     return {**kept, "LANG": "C.UTF-8", "MINSY_ENV_DIR": str(tmp_path), "MINSY_VAR_DIR": str(calendars)}
 
 
-def minsy(environ: dict[str, str], *arguments: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "apps.cli.main", *arguments],
-        env=environ,
-        cwd=ROOT,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr.decode()
-    assert b"Traceback" not in done.stderr
-    return (done.stderr if code else done.stdout).decode()
-
-
 def test_the_table_has_the_summary_first_and_then_some_rows(environ: dict[str, str]) -> None:
-    shown = minsy(environ, "preview", *TWO_DAYS, "--zone", "Europe/Berlin", "--limit", "3")
+    shown = printed(environ, "preview", *TWO_DAYS, "--zone", "Europe/Berlin", "--limit", "3")
     assert "dev: 2026-11-23 00:00:00Z to 2026-11-25 00:00:00Z" not in shown
     # A time without a zone is that of --zone.
     assert "dev: 2026-11-22 23:00:00Z to 2026-11-24 23:00:00Z (2d), 3 jobs" in shown
@@ -68,13 +55,13 @@ def test_the_table_has_the_summary_first_and_then_some_rows(environ: dict[str, s
 
 def test_off_a_utf_8_terminal_the_strip_is_ascii(environ: dict[str, str]) -> None:
     given = {**environ, "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
-    shown = minsy(given, "preview", *TWO_DAYS, "--limit", "1")
+    shown = printed(given, "preview", *TWO_DAYS, "--limit", "1")
     assert shown.isascii()
     assert "2026-11-23 __" in shown
 
 
 def test_json_is_one_document_with_every_row(environ: dict[str, str]) -> None:
-    document: dict[str, Any] = json.loads(minsy(environ, "preview", *TWO_DAYS, "--json"))
+    document: dict[str, Any] = json.loads(printed(environ, "preview", *TWO_DAYS, "--json"))
     assert document["period"] == {"from": "2026-11-23T00:00:00Z", "to": "2026-11-25T00:00:00Z"}
     assert [job["name"] for job in document["jobs"]] == [
         "maintenance.backup_postgres_full",
@@ -86,16 +73,16 @@ def test_json_is_one_document_with_every_row(environ: dict[str, str]) -> None:
     assert list(document["calendars_until"]) == ["XNYS"]
     row = document["rows"][0]
     assert row["jitter_ms"] == _ms(row["planned"]) - _ms(row["nominal"])
-    assert document == json.loads(minsy(environ, "preview", *TWO_DAYS, "--format", "json"))
+    assert document == json.loads(printed(environ, "preview", *TWO_DAYS, "--format", "json"))
 
 
 def test_csv_and_json_have_the_same_rows(environ: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
-    assert minsy(environ, "preview", *TWO_DAYS, "--format", "csv", "--output", str(file)) == ""
+    assert printed(environ, "preview", *TWO_DAYS, "--format", "csv", "--output", str(file)) == ""
     text = file.read_bytes().decode()
     assert text.count("\r\n") == text.count("\n") == 1 + 146
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    document: dict[str, Any] = json.loads(minsy(environ, "preview", *TWO_DAYS, "--json"))
+    document: dict[str, Any] = json.loads(printed(environ, "preview", *TWO_DAYS, "--json"))
     assert [(row["at"], row["job"], row["detail"]) for row in rows] == [
         (row["at"], row["job"], row["detail"]) for row in document["rows"]
     ]
@@ -103,7 +90,7 @@ def test_csv_and_json_have_the_same_rows(environ: dict[str, str], tmp_path: Path
 
 def test_a_choice_of_jobs_and_queues(environ: dict[str, str]) -> None:
     for choice in (["--job", "backup*"], ["--job", "backup_postgres_full"], ["--queue", "maintenance"]):
-        document: dict[str, Any] = json.loads(minsy(environ, "preview", *TWO_DAYS, *choice, "--json"))
+        document: dict[str, Any] = json.loads(printed(environ, "preview", *TWO_DAYS, *choice, "--json"))
         assert [job["name"] for job in document["jobs"]] == ["maintenance.backup_postgres_full"]
 
 
@@ -118,12 +105,12 @@ def test_what_if_and_another_environment(environ: dict[str, str], tmp_path: Path
         (["--env-file", str(more), "--set", "POSTGRES_BACKUP_HOUR_UTC=7"], "07"),
         (["--env", "night"], "23"),
     ):
-        rows = minsy(environ, "preview", "--from", "2026-11-23", "--job", "backup*", "--format", "csv", *arguments)
+        rows = printed(environ, "preview", "--from", "2026-11-23", "--job", "backup*", "--format", "csv", *arguments)
         assert f"2026-11-23T{hour}:30" in rows.splitlines()[1]
 
 
 def test_the_gate_makes_the_difference(environ: dict[str, str]) -> None:
-    shown = minsy(
+    shown = printed(
         environ, "preview", *TWO_DAYS, "--diff", "dev", "dev", "--set", "TRADING_HOURS_GATE=off", "--json", "--rows"
     )
     document: dict[str, Any] = json.loads(shown)
@@ -141,7 +128,7 @@ def test_a_difference_for_a_person(environ: dict[str, str], tmp_path: Path) -> N
     other.mkdir()
     (other / ".env.dev").write_text("")
     (other / ".env.dev.beat").write_text("POSTGRES_BACKUP_ENABLED=true\nNOTIFICATIONS_ENABLED=true\n")
-    shown = minsy(environ, "preview", *TWO_DAYS, "--diff", "dev", f"{other}/", "--rows", "--limit", "2")
+    shown = printed(environ, "preview", *TWO_DAYS, "--diff", "dev", f"{other}/", "--rows", "--limit", "2")
     assert "jobs: 1 added, 2 removed, 1 same" in shown
     lines = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if "." in line.split(" ")[0]}
     assert lines["notifications.dispatch_pending"][:2] == ["added", "-"]
@@ -183,7 +170,7 @@ def test_nothing_is_on(environ: dict[str, str], tmp_path: Path) -> None:
     ],
 )
 def test_wrong_use_is_said_in_a_line_and_ends_with_2(environ: dict[str, str], arguments: list[str], said: str) -> None:
-    shown = minsy(environ, "preview", *arguments, code=2)
+    shown = printed(environ, "preview", *arguments, code=2)
     assert said in " ".join(shown.replace("│", " ").split())
 
 
