@@ -110,7 +110,7 @@ def publish_failed(state: JobState, fire: Fire, now: int) -> JobState:
     since = decision.planned
     if fire.attempts:
         since = decision.planned if fire.since is None else fire.since
-    elif decision.reason is Reason.STALE:
+    elif decision.reason is Reason.STALE or any(opinion.reason is Reason.STALE for opinion in decision.opinions):
         # It is worth it although it has waited as long as it may: so is more than one try.
         since = decision.at
     kept = OpenFire(

@@ -63,7 +63,10 @@ def opinion_at(rate: int, gate: str, candidate: Candidate, reason: Reason, facts
     said: tuple[Fact, ...] = (*facts, _rate_fact(rate))
     if candidate.job.policies.max_staleness_ms is not None and at >= candidate.deadline:
         return Opinion(gate, Verdict.FIRE, Reason.STALE, holds_until=at + 1, facts=said)
-    has_had_its_turn = candidate.waited in THROTTLED_BY
+    if candidate.is_backfill and offset_ms(name, candidate.nominal, ONE) < rate:
+        # Its fires and the schedule's would take each other's turns.
+        return Opinion(gate, Verdict.FIRE, Reason.IN_TURN, holds_until=at + 1, facts=said)
+    has_had_its_turn = candidate.waited in THROTTLED_BY or candidate.is_backfill
     if not has_had_its_turn:
         # Nothing else that the opinion hangs on is lost once it is given: with it the same can be found again.
         credit = credit_of(candidate)
@@ -82,8 +85,8 @@ def _rate_fact(rate: int) -> Fact:
 
 
 def takes_turns(candidate: Candidate) -> bool:
-    """Whether a fire is one of those that share the job's turns: not one that an operator asked for."""
-    return not candidate.is_asked_for
+    """Whether a fire shares the job's turns: not one that an operator asked for, now or for the past."""
+    return not (candidate.is_asked_for or candidate.is_backfill)
 
 
 def is_a_turn(decision: Decision) -> bool:

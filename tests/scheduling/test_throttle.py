@@ -15,7 +15,7 @@ from packages.scheduling.decide import decide
 from packages.scheduling.decision import SCHEDULE, THROTTLED_BY, TRIGGER, Decision, Reason, Verdict
 from packages.scheduling.engine import Engine
 from packages.scheduling.model import Criticality, Job
-from packages.scheduling.plan import plan_tick
+from packages.scheduling.plan import Fire, plan_tick
 from packages.scheduling.policies import CatchUp, CatchUpMode, GateMode, OverlapMode, Policies
 from packages.scheduling.snapshot import Exemption, Pin, Reading, Run, Snapshot
 from packages.scheduling.state import JobState
@@ -281,3 +281,39 @@ def test_while_nobody_serves_a_queue_critical_work_has_one_message_there(expires
     for criticality, goes_out in ((Criticality.CRITICAL, out), (Criticality.CRITICAL_PLUS, 20), (PLUS, 0)):
         made, _ = run(replace(a_job(criticality=criticality), expires_ms=expires_ms), unserved, 20)
         assert sum(decision.verdict is Verdict.FIRE for decision in made) == goes_out
+
+
+@pytest.mark.parametrize("criticality", [SHEDDABLE, Criticality.CRITICAL])
+def test_what_goes_out_at_its_max_staleness_is_tried_again_when_the_publish_fails(criticality: Criticality) -> None:
+    unserved = Snapshot(MIDNIGHT, controllers=Controllers(queues={"area": QueueControl(unserved_since=MIDNIGHT)}))
+    job = replace(
+        a_job(every=180 * MINUTE, criticality=criticality, policies=Policies(max_staleness_ms=60 * MINUTE)),
+        expires_ms=720 * MINUTE,
+    )
+    engine = Engine()
+    engine.add(job, JobState(MIDNIGHT, job.trigger.describe(), credit=0), MIDNIGHT)
+    out: list[Fire] = []
+    wake = MIDNIGHT
+    while not out:
+        wake = engine.next_wake() or wake
+        out += engine.tick(unserved._replace(taken_at=wake), wake).fires
+    engine.publish_failed(out[0], wake)
+    again = engine.next_wake()
+    assert again is not None
+    tried = engine.tick(unserved._replace(taken_at=again), again).fires
+    assert [each.decision.nominal for each in tried] == [out[0].decision.nominal]
+
+
+def test_a_backfill_and_the_schedule_do_not_take_each_others_turns() -> None:
+    job = a_job(criticality=SHEDDABLE)
+    snapshot = Snapshot(MIDNIGHT, controllers=throttled(ONE // 2))
+    state, out = JobState(MIDNIGHT), {"schedule": 0, "backfill:x": 0}
+    for number in range(200):
+        scheduled = fire(job, number)
+        past = scheduled._replace(nominal=scheduled.nominal - 1_000 * MINUTE, origin="backfill:x")
+        plan, states = plan_tick({job.name: state._replace(open=())}, snapshot, [scheduled, past])
+        state = states[job.name]
+        for each in plan.fires:
+            out[each.decision.origin] += 1
+    assert out["schedule"] == 100
+    assert 70 < out["backfill:x"] < 130

@@ -73,8 +73,9 @@ class KombuProbe(IntervalProbe):
         ends_s = self._monotonic() + LONGEST_S
         for _ in range(len(self._next)):
             queue = self._next[0]
-            ready = self._declared.ready(queue)
+            # Before it is asked: one that cannot be declared must not keep the others from being asked.
             self._next.rotate(-1)
+            ready = self._declared.ready(queue)
             waiting = Waiting(ready, None if ready else ready)
             reading = QueueReading(ready, waiting.oldest_ms) if work is None else work.queue(queue, waiting)
             self._told = self._told._replace(queues={**self._told.queues, queue: Reading(reading, now)})

@@ -28,6 +28,8 @@ Present = Mapping[str, Collection[Criticality]]
 
 # A rate below this share lets through so little that nothing is as good.
 _AS_GOOD_AS_NONE: Final = 20_000
+# So much slower a rate rises where a queue is below its target, but not calm.
+_HARDLY: Final = 8
 
 
 def step_queues(  # noqa: PLR0913  # all that is known
@@ -48,49 +50,72 @@ def step_queues(  # noqa: PLR0913  # all that is known
         for queue in present
         if queue in readings and readings[queue].age_ms(now) <= stale_ms
     }
-    seen = {
-        queue: _seen(queues.get(queue, QueueControl()), fresh.get(queue), policy.target_of(queue), now)
+    # Not read just now, but lately.
+    unseen = {
+        queue
         for queue in present
+        if queue in readings and queue not in fresh and readings[queue].age_ms(now) <= policy.standing_ms + stale_ms
     }
+    seen: dict[str, QueueControl] = {}
+    for queue in present:
+        before = _clamped(queues.get(queue, QueueControl()), now)
+        if queue in fresh:
+            seen[queue] = _seen(before, fresh[queue], policy.target_of(queue), now)
+        else:
+            seen[queue] = _not_seen(before, is_lately=queue in unseen)
     throttled = {queue for queue, control in seen.items() if control.rates}
     for queue in list(seen):
         _relieve(
             queue, seen, fresh.get(queue), policy, present, now, is_throttled=bool(throttled & _group(queue, seen))
         )
     calm = {queue for queue, control in seen.items() if _is_calm(control, policy.calm_ms_of(queue))}
-    unseen = {
-        queue
-        for queue in seen.keys() - fresh.keys()
-        if queue in readings and readings[queue].age_ms(now) <= policy.standing_ms + stale_ms
-    }
-    return {
-        queue: _kept(_risen(control, policy, now) if _group(queue, seen) <= calm - unseen else _held(control), now)
-        for queue, control in seen.items()
-    }
+    well = {queue for queue, control in seen.items() if control.above_since is None}
+    after: dict[str, QueueControl] = {}
+    for queue, control in seen.items():
+        group = _group(queue, seen)
+        if group <= calm - unseen:
+            after[queue] = _kept(_risen(control, policy, now), now)
+        else:
+            # Below the target, and never idle: what could be more is tried out, but hardly.
+            after[queue] = _kept(_held(control, policy.increase // _HARDLY if group <= well - unseen else 0), now)
+    return after
 
 
-def _seen(before: QueueControl, reading: QueueReading | None, target_ms: int, now: int) -> QueueControl:
-    """What the reading says of the queue; without one nothing is known but what was decided."""
-    wait = None if reading is None else estimated_wait(reading)
+def _clamped(control: QueueControl, now: int) -> QueueControl:
+    """The same after the clock was set back: nothing began in what is the future now."""
+    instants = control.above_since, control.looked_at, control.calm_since, control.since, control.unserved_since
+    if all(instant is None or instant <= now for instant in instants):
+        return control
+    above, looked, calm, since, unserved = (None if each is None else min(each, now) for each in instants)
+    return control._replace(above_since=above, looked_at=looked, calm_since=calm, since=since, unserved_since=unserved)
+
+
+def _not_seen(before: QueueControl, *, is_lately: bool) -> QueueControl:
+    """Without a reading nothing is known but what was decided; and that not for ever."""
+    control = before._replace(wait_ms=None, basis=None, messages=None)
+    if is_lately:
+        return control
+    return control._replace(above_since=None, looked_at=None, looked_messages=None, unserved_since=None)
+
+
+def _seen(before: QueueControl, reading: QueueReading, target_ms: int, now: int) -> QueueControl:
+    """What the reading says of the queue."""
+    wait = estimated_wait(reading)
+    unserved_since = None
+    if reading.consumers == 0:
+        unserved_since = now if before.unserved_since is None else before.unserved_since
     control = before._replace(
         wait_ms=None if wait is None else wait.ms,
         basis=None if wait is None else wait.basis,
         messages=None if wait is None else wait.messages,
+        unserved_since=unserved_since,
+        beside=reading.beside,
     )
-    if reading is not None:
-        control = control._replace(unserved_since=_unserved_since(before, reading, now), beside=reading.beside)
     if wait is None or control.unserved or (wait.ms is not None and wait.ms <= target_ms):
         return control._replace(above_since=None, looked_at=None, looked_messages=None)
-    if before.above_since is None or before.above_since > now:
+    if before.above_since is None:
         return control._replace(above_since=now, looked_at=now, looked_messages=wait.messages)
     return control
-
-
-def _unserved_since(before: QueueControl, reading: QueueReading, now: int) -> int | None:
-    if reading.consumers != 0:
-        return None
-    # The clock may have been set back.
-    return now if before.unserved_since is None else min(before.unserved_since, now)
 
 
 def _relieve(  # noqa: PLR0913, PLR0917  # as above
@@ -171,21 +196,26 @@ def _cut_rate(
 
 def _risen(control: QueueControl, policy: BacklogPolicy, now: int) -> QueueControl:
     """The most critical rate that was cut rises: to what fitted, and on from there. Whole it is no rate any more."""
-    if not control.rates:
-        return control
-    calm_since = now if control.calm_since is None else min(control.calm_since, now)
+    calm_since = now if control.calm_since is None else control.calm_since
     # What is calm for long can take more.
     doubled = min((now - calm_since) // policy.standing_ms, policy.most_doubled)
-    criticality = next(each for each in reversed(SHEDDING_ORDER) if each in control.rates)
-    rate = max(control.rates[criticality] + (policy.increase << doubled), control.fits.get(criticality, 0))
+    return _raised(control, policy.increase << doubled, to_what_fits=True)._replace(calm_since=calm_since)
+
+
+def _held(control: QueueControl, increase: int) -> QueueControl:
+    return _raised(control, increase, to_what_fits=False)._replace(calm_since=None)
+
+
+def _raised(control: QueueControl, increase: int, *, to_what_fits: bool) -> QueueControl:
+    criticality = next((each for each in reversed(SHEDDING_ORDER) if each in control.rates), None)
+    if criticality is None:
+        return control
+    fits = control.fits.get(criticality, 0) if to_what_fits else 0
+    rate = max(control.rates[criticality] + increase, fits)
     rates = {**control.rates, criticality: rate}
     if rate >= ONE:
         del rates[criticality]
-    return control._replace(rates=rates, calm_since=calm_since)
-
-
-def _held(control: QueueControl) -> QueueControl:
-    return control if control.calm_since is None else control._replace(calm_since=None)
+    return control._replace(rates=rates)
 
 
 def _kept(control: QueueControl, now: int) -> QueueControl:

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from packages.scheduling.control.backlog import Present, step_queues
 from packages.scheduling.control.burn import step_levels
-from packages.scheduling.control.controllers import Controllers, LevelControl, TargetControl
+from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl
 from packages.scheduling.control.failing import step_targets
 from packages.scheduling.control.policy import ControlPolicy
-from packages.scheduling.gates import failing_target, slo
+from packages.scheduling.gates import backlog, failing_target, slo
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Snapshot
 
@@ -30,7 +30,7 @@ def step(
 ) -> Controllers:
     """The controllers of the interval that begins at `now`. For a gate that is off all is forgotten.
 
-    But the queues go on whatever their gate: how long messages wait is told also where nothing is throttled.
+    But of the queues it is told also then how long messages wait.
     """
     modes = {**policy.gate_modes, **snapshot.gate_modes}
     levels: Mapping[str, LevelControl] = {}
@@ -40,6 +40,9 @@ def step(
     if modes[failing_target.NAME] is not GateMode.OFF:
         targets = step_targets(controllers.targets, snapshot.tasks, policy.target, now, stale_ms=policy.stale_ms)
     queues = step_queues(controllers.queues, snapshot.queues, policy.backlog, present, now, stale_ms=policy.stale_ms)
+    if modes[backlog.NAME] is GateMode.OFF:
+        # Nothing answers to a rate that does not hold: it would be cut to nothing, and hold at once when it may again.
+        queues = {name: QueueControl(each.wait_ms, each.basis, each.messages) for name, each in queues.items()}
     after = controllers._replace(stepped_at=now, queues=queues, levels=levels, targets=targets)
     # What was taken up counts as long as it is throttled.
     kept = {key: count for key, count in controllers.coalesced.items() if after.throttles}

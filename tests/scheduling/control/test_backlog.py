@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from packages.scheduling.control.backlog import step_queues
 from packages.scheduling.control.controllers import QueueControl, WaitBasis
 from packages.scheduling.control.policy import ONE, BacklogPolicy
 from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.readings import QueueReading
 from packages.scheduling.snapshot import Reading
-from tests.scheduling.control.readings import ALL, EMPTY, INTERVAL_MS, Stepped, waiting
+from tests.scheduling.control.readings import ALL, EMPTY, INTERVAL_MS, STALE_MS, Stepped, waiting
 from tests.scheduling.jobs import MIDNIGHT
 
 if TYPE_CHECKING:
@@ -85,12 +86,13 @@ def test_a_queue_that_will_soon_have_drained_is_cut_no_further() -> None:
         assert control.rate(SHEDDABLE) == cut
 
 
-def test_between_calm_and_overload_nothing_changes() -> None:
+def test_between_calm_and_overload_hardly_anything_changes() -> None:
     control = Stepped()
     control.step(UNTIL_STANDING, area=waiting(60_000))
     cut = control.rate(SHEDDABLE)
     control.step(100, area=waiting(control.policy.target_ms))
-    assert control.rate(SHEDDABLE) == cut
+    # Or next to nothing: a queue that is never calm must not be throttled for ever.
+    assert 0 < control.rate(SHEDDABLE) - cut <= 100 * control.policy.increase // 8
     control.step(1, area=waiting(control.policy.calm_ms_of("area")))
     assert control.rate(SHEDDABLE) > cut
 
@@ -216,6 +218,47 @@ def test_a_queue_may_have_a_target_of_its_own() -> None:
     control = Stepped(BacklogPolicy(targets_ms={"area": 30 * SECOND_MS}))
     control.step(60, area=waiting(29_000))
     assert not control.queues["area"].rates
+
+
+def test_a_queue_that_is_well_but_never_calm_is_whole_again_in_the_end() -> None:
+    control = Stepped(present={"area": (SHEDDABLE,)})
+    control.step(300, area=waiting(600_000))
+    assert control.rate(SHEDDABLE) == 0
+    control.step(2_000, area=waiting(700))
+    assert not control.queues["area"].rates
+
+
+def test_an_overload_that_is_read_now_and_then_is_one_all_the_same() -> None:
+    control = Stepped()
+    old: dict[str, Reading[QueueReading]] = {}
+    for number in range(40):
+        if number % 10 == 0:
+            old = {"area": Reading(waiting(600_000, messages=100 + number), control.now)}
+        control.now += INTERVAL_MS
+        control.queues = step_queues(
+            control.queues, old, control.policy, control.present, control.now, stale_ms=STALE_MS
+        )
+    assert control.rate(SHEDDABLE) < ONE
+
+
+def test_nobody_serves_a_queue_only_as_long_as_that_is_known() -> None:
+    control = Stepped()
+    control.step(1, area=waiting(1_000, consumers=0))
+    last = {"area": Reading(waiting(1_000, consumers=0), control.now)}
+    control.step_on(last)
+    assert control.queues["area"].unserved
+    control.now += control.policy.standing_ms
+    control.step_on(last)
+    assert not control.queues["area"].unserved
+
+
+def test_a_clock_that_is_set_back_does_not_put_the_next_look_off() -> None:
+    control = Stepped()
+    control.step(UNTIL_STANDING + 20, area=waiting(60_000))
+    before = control.rate(SHEDDABLE)
+    control.now -= 3_600_000
+    control.step(2 + control.policy.again_ms // INTERVAL_MS, area=waiting(60_000))
+    assert control.rate(SHEDDABLE) < before
 
 
 maybe = st.none() | st.integers(0, 10**6)

@@ -95,7 +95,8 @@ def test_a_gate_that_is_off_or_observes_by_its_setting_holds_nothing_back() -> N
         assert len(tick.fires) == 4
         kept = [opinion.reason for fire in tick.fires for opinion in fire.decision.opinions]
         assert kept == ([] if mode is GateMode.OFF else [Reason.THROTTLED] * 4)
-        assert dict(engine.controllers.queues["area"].rates) == {SHEDDABLE: 0}
+        assert dict(engine.controllers.queues["area"].rates) == ({} if mode is GateMode.OFF else {SHEDDABLE: 0})
+        assert engine.controllers.queues["area"].wait_ms == 60_000
 
 
 def test_what_was_learnt_is_forgotten_by_command_of_one_queue_or_of_all() -> None:
