@@ -3,7 +3,7 @@
     wait above the target ──(for the whole of `standing_ms`)──> overloaded: a look, a cut ──(`again_ms`)──> a look ...
       └─ a burst that drains is above it for less                  │
     wait well below it    <──────────(drains)──────────────────────┘  ──> back to the rate that fitted, then slowly on
-    in between: nothing changes, so that the noise of a queue does not become the noise of a rate
+    in between: a rate hardly rises, so that the noise of a queue does not become that of its rate
 
 Workers serve several queues, so those that share a worker make room for each other: sheddable work in any of them is
 cut before critical work in the overloaded one, and nothing rises while one of them is in need.
