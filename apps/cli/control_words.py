@@ -9,9 +9,10 @@ from apps.cli.gate_words import HOLDS_BACK, gate_names
 from apps.cli.lasting import end_in_words
 from apps.cli.moments import instant_in_words
 from apps.cli.output import print_table
-from apps.cli.rates import ALL, rate_in_words
+from apps.cli.rates import rate_in_words
 from packages.infra.control.control import Control
 from packages.infra.telemetry.instants import rfc3339
+from packages.scheduling.control.policy import ONE
 from packages.scheduling.instants import to_datetime
 from packages.scheduling.model import Criticality
 from packages.scheduling.requests import ResetRequest
@@ -37,7 +38,7 @@ def control_as_json(control: Control) -> dict[str, Any]:
 
 def pin_as_json(pin: Pin) -> dict[str, Any]:
     """A pin with its rate from 0 to 1, and its instants as RFC 3339."""
-    return {**pin._asdict(), "rate": pin.rate / ALL, "since": _instant(pin.since), "until": _instant(pin.until)}
+    return {**pin._asdict(), "rate": pin.rate / ONE, "since": _instant(pin.since), "until": _instant(pin.until)}
 
 
 def exemption_as_json(exemption: Exemption) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 import re
 from decimal import Decimal
-from typing import Final
 
 import typer
 
-ALL: Final = 1_000_000
+from packages.scheduling.control.policy import ONE
+
 _RATE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,8})?|\.[0-9]{1,8})\s*(%?)")
 
 
@@ -19,9 +19,9 @@ def rate_of(text: str) -> int:
     found = _RATE.fullmatch(text.strip())
     if found is None:
         raise typer.BadParameter(f"{text!r} is no rate; write it like 0.25 or 25%")
-    rate = Decimal(found[1]) * (ALL // 100 if found[2] else ALL)
-    if rate > ALL:
-        meant = f"; for {found[1]} of a hundred write {found[1]}%" if not found[2] and rate <= 100 * ALL else ""
+    rate = Decimal(found[1]) * (ONE // 100 if found[2] else ONE)
+    if rate > ONE:
+        meant = f"; for {found[1]} of a hundred write {found[1]}%" if not found[2] and rate <= 100 * ONE else ""
         raise typer.BadParameter(f"{text!r} is not from 0 to 1, nor from 0% to 100%{meant}")
     if rate != int(rate):
         raise typer.BadParameter(f"{text!r} is finer than a millionth")

@@ -9,12 +9,13 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from apps.cli.output import is_wide, print_table
-from apps.cli.rates import ALL, rate_in_words
+from apps.cli.rates import rate_in_words
 from packages.catalogue.jobs import JOBS
 from packages.infra.control.control import Control
 from packages.infra.queue.broker_redis import open_state_redis
 from packages.infra.telemetry.instants import rfc3339
 from packages.scheduling.control.controllers import NEUTRAL, Controllers, QueueControl, WaitBasis
+from packages.scheduling.control.policy import ONE
 from packages.scheduling.decision import Reason
 from packages.scheduling.instants import SECOND_MS, to_datetime
 from packages.scheduling.model import Criticality
@@ -114,7 +115,7 @@ def control_state_as_json(state: ControlState | None) -> dict[str, Any] | None:
         "as_of": _rfc3339(known.stepped_at),
         "gates": dict(state.modes),
         "throttled": [
-            {**each._asdict(), "rate": each.rate / ALL, "since": _rfc3339(each.since)} for each in state.throttles()
+            {**each._asdict(), "rate": each.rate / ONE, "since": _rfc3339(each.since)} for each in state.throttles()
         ],
         "queues": [
             {
@@ -131,7 +132,7 @@ def control_state_as_json(state: ControlState | None) -> dict[str, Any] | None:
             for name, each in sorted(known.levels.items())
         ],
         "failing_tasks": [
-            {"task": task, "rate": each.rate / ALL, "since": _rfc3339(each.since)}
+            {"task": task, "rate": each.rate / ONE, "since": _rfc3339(each.since)}
             for task, each in sorted(known.targets.items())
         ],
         "owed": _counts_as_json(state.owed),
@@ -167,7 +168,7 @@ def _rows(state: ControlState, since: Callable[[int], str]) -> Iterator[list[obj
         yield [
             queue,
             criticality.value,
-            rate_in_words(ALL if each is None else each.rate),
+            rate_in_words(ONE if each is None else each.rate),
             None if each is None else reason_in_words(each),
             None if each is None or each.since is None else since(each.since),
             *_wait_cells(known.queues.get(queue)),
@@ -185,7 +186,7 @@ def _rows(state: ControlState, since: Callable[[int], str]) -> Iterator[list[obj
 def _rows_at_ease(state: ControlState, *, shown: set[str]) -> Iterator[list[object]]:
     for queue, control in sorted(state.known.queues.items()):
         if queue not in shown:
-            yield [queue, "all", rate_in_words(ALL), None, None, *_wait_cells(control), None, None]
+            yield [queue, "all", rate_in_words(ONE), None, None, *_wait_cells(control), None, None]
 
 
 def reason_in_words(throttle: Throttle) -> str:

@@ -5,7 +5,8 @@ from typing import Final
 from apps.cli.control_words import pinned_in_words
 from apps.cli.decision_words import instant_text
 from apps.cli.moments import duration_in_words
-from apps.cli.rates import ALL, rate_in_words
+from apps.cli.rates import rate_in_words
+from packages.scheduling.control.policy import ONE
 from packages.scheduling.decision import Opinion, Reason, Verdict
 from packages.scheduling.gates import backlog, failing_target, pin, slo
 from packages.scheduling.instants import ONE_MS
@@ -67,4 +68,4 @@ def _share(facts: dict[str, str | int]) -> str:
 
 
 def _rate(facts: dict[str, str | int]) -> int:
-    return round(float(facts["rate"]) * ALL)
+    return round(float(facts["rate"]) * ONE)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from packages.scheduling.control.policy import ONE
+from packages.scheduling.model import Criticality
 from packages.scheduling.simulation.record import Outcome
 
 
@@ -21,7 +23,6 @@ class Settling(NamedTuple):
 
 
 ALLOWED = 0.2
-_WHOLE = 1_000_000
 _EARLY = 20
 
 
@@ -33,22 +34,18 @@ def settling_of(outcome: Outcome, *, begins: int, ends: int) -> Settling | None:
     """
     keys = {key for rates in outcome.record.rates for key in rates.rates if begins <= rates.at < ends}
     found = [
-        (sum(0 < value < _WHOLE for value in values), _settled(f"{key[0]} {key[1]}", values))
+        (sum(0 < value < ONE for value in values), _settled(f"{key[0]} {key[1]}", values))
         for key in sorted(keys)
         for values in (_values(outcome, key, begins, ends),)
     ]
     return max(found, key=lambda each: each[0])[1] if found else None
 
 
-def _values(outcome: Outcome, key: object, begins: int, ends: int) -> list[int]:
+def _values(outcome: Outcome, key: tuple[str, Criticality], begins: int, ends: int) -> list[int]:
     """One value for each control interval."""
-    values = [
-        {str(each): rate for each, rate in rates.rates.items()}.get(str(key), _WHOLE)
-        for rates in outcome.record.rates
-        if begins <= rates.at < ends
-    ]
+    values = [rates.rates.get(key, ONE) for rates in outcome.record.rates if begins <= rates.at < ends]
     # From the last interval at which all went out: until then nothing was known of a step.
-    first = next((position for position, value in enumerate(values) if value < _WHOLE), 0)
+    first = next((position for position, value in enumerate(values) if value < ONE), 0)
     return values[first:]
 
 
@@ -66,7 +63,7 @@ def _settled(name: str, values: Sequence[int]) -> Settling:
     later_mean = sum(later) / len(later)
     return Settling(
         rate=name,
-        settled_at=mean / _WHOLE,
+        settled_at=mean / ONE,
         intervals=len(values) - count,
         swing=(high - low) / mean if mean else 0.0,
         overall_swing=(max(later) - min(later)) / later_mean if later_mean else 0.0,

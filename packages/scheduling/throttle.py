@@ -26,17 +26,12 @@ ASK_AGAIN_MS: Final = 2 * MINUTE_MS
 PINS: Final = "pin"
 
 
-def is_exempt(job: Job, snapshot: Snapshot, at: int) -> bool:
-    """Whether the control leaves a job alone: an operator has said so, or it is critical_plus."""
-    return job.criticality is Criticality.CRITICAL_PLUS or _is_said_to_be_exempt(job, snapshot, at)
-
-
 def pin_of(job: Job, snapshot: Snapshot, at: int) -> Pin | None:
     """The pin that holds for a job, which is not exempt: that of its criticality before that of its whole queue.
 
     One of a whole queue does not hold critical_plus, which must be named.
     """
-    if not snapshot.pins or _is_said_to_be_exempt(job, snapshot, at):
+    if not snapshot.pins or _is_exempt(job, snapshot, at):
         return None
     named = snapshot.pins.get((job.queue, job.criticality))
     if named is not None and named.holds(at):
@@ -46,8 +41,13 @@ def pin_of(job: Job, snapshot: Snapshot, at: int) -> Pin | None:
     return whole if is_held else None
 
 
-def is_pinned(job: Job, snapshot: Snapshot, at: int) -> bool:
-    """Whether a pin holds a job and is enforced: the gates of the control then have no opinion on it."""
+def is_left_alone(job: Job, snapshot: Snapshot, at: int) -> bool:
+    """Whether the gates of the control have no opinion on a job.
+
+    It is critical_plus, an operator has said so, or has pinned its rate where the gate of the pins is enforced.
+    """
+    if job.criticality is Criticality.CRITICAL_PLUS or _is_exempt(job, snapshot, at):
+        return True
     mode = snapshot.gate_modes.get(PINS, GateMode.ENFORCE)
     return mode is GateMode.ENFORCE and pin_of(job, snapshot, at) is not None
 
@@ -128,6 +128,6 @@ def credit_after(candidate: Candidate, decision: Decision) -> int | None:
     return max(0, credit - ONE) if goes_out else min(credit, ONE - 1)
 
 
-def _is_said_to_be_exempt(job: Job, snapshot: Snapshot, at: int) -> bool:
+def _is_exempt(job: Job, snapshot: Snapshot, at: int) -> bool:
     exemption = snapshot.exempt.get(job.name)
     return exemption is not None and exemption.holds(at)

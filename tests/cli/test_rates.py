@@ -5,20 +5,21 @@ import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.cli.rates import ALL, rate_in_words, rate_of
+from apps.cli.rates import rate_in_words, rate_of
+from packages.scheduling.control.policy import ONE
 
 
 @pytest.mark.parametrize(
     ("text", "rate"),
     [
         ("0", 0),
-        ("1", ALL),
-        ("1.0", ALL),
+        ("1", ONE),
+        ("1.0", ONE),
         ("0.25", 250_000),
         (".5", 500_000),
         ("25%", 250_000),
         (" 33.3333 %", 333_333),
-        ("100%", ALL),
+        ("100%", ONE),
         ("0%", 0),
         ("0.000001", 1),
         ("0.0001%", 1),
@@ -53,14 +54,14 @@ def test_what_is_no_share_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "text"), [(0, "0%"), (ALL, "100%"), (1, "0.0001%"), (125_000, "12.5%"), (100_000, "10%")]
+    ("rate", "text"), [(0, "0%"), (ONE, "100%"), (1, "0.0001%"), (125_000, "12.5%"), (100_000, "10%")]
 )
 def test_a_share_is_told_in_per_cent(rate: int, text: str) -> None:
     assert rate_in_words(rate) == text
 
 
 @settings(max_examples=300)
-@given(st.integers(0, ALL))
+@given(st.integers(0, ONE))
 def test_what_is_told_reads_again_as_the_same(rate: int) -> None:
     assert rate_of(rate_in_words(rate)) == rate
-    assert rate_of(f"{rate / ALL:.6f}") == rate
+    assert rate_of(f"{rate / ONE:.6f}") == rate

@@ -13,13 +13,12 @@ from packages.scheduling.control.controllers import (
     TargetControl,
     WaitBasis,
 )
+from packages.scheduling.control.policy import ONE
 from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT
 from packages.scheduling.model import Criticality
 
 T = TypeVar("T")
 
-# Shares are in millionths.
-_ALL: Final = 1_000_000
 _MOST: Final = 1 << 53
 _HIGHEST_LEVEL: Final = 3
 _QUEUE_FIELDS: Final = frozenset(QueueControl._fields)
@@ -168,7 +167,7 @@ def _instant_or_none(value: object) -> int | None:
 
 
 def _share(value: object) -> int:
-    return _number(value, 0, _ALL)
+    return _number(value, 0, ONE)
 
 
 def _count(value: object) -> int:

@@ -22,7 +22,6 @@ from packages.scheduling.model import Criticality
 from packages.scheduling.readings import QueueReading
 from packages.scheduling.snapshot import Reading
 
-Rates = dict[Criticality, int]
 # Which criticalities have jobs, by queue.
 Present = Mapping[str, Collection[Criticality]]
 

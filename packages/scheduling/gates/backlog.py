@@ -12,7 +12,7 @@ from packages.scheduling.control.policy import ONE
 from packages.scheduling.decision import Fact, Opinion, Reason
 from packages.scheduling.policies import Policies
 from packages.scheduling.snapshot import Snapshot
-from packages.scheduling.throttle import is_exempt, is_pinned, opinion_at
+from packages.scheduling.throttle import is_left_alone, opinion_at
 
 NAME: Final = "backlog"
 
@@ -28,7 +28,7 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
     control = snapshot.controllers.queues.get(job.queue)
     if control is None or not (control.rates or control.unserved):
         return None
-    if is_exempt(job, snapshot, at) or is_pinned(job, snapshot, at):
+    if is_left_alone(job, snapshot, at):
         return None
     if control.unserved:
         return opinion_at(

@@ -6,7 +6,7 @@ from packages.scheduling.candidate import Candidate
 from packages.scheduling.decision import Opinion, Reason
 from packages.scheduling.policies import Policies
 from packages.scheduling.snapshot import Snapshot
-from packages.scheduling.throttle import is_exempt, is_pinned, opinion_at
+from packages.scheduling.throttle import is_left_alone, opinion_at
 
 NAME: Final = "failing_target"
 
@@ -22,7 +22,7 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
     target = snapshot.controllers.targets.get(job.task)
     if target is None or job.criticality.is_critical:
         return None
-    if is_exempt(job, snapshot, at) or is_pinned(job, snapshot, at):
+    if is_left_alone(job, snapshot, at):
         return None
     facts = (("task", job.task), ("since", target.since))
     return opinion_at(target.rate, NAME, candidate, Reason.TARGET_FAILING, facts)

@@ -14,7 +14,7 @@ from packages.scheduling.decision import Opinion, Reason
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import Policies
 from packages.scheduling.snapshot import Snapshot
-from packages.scheduling.throttle import is_exempt, is_pinned, opinion_at
+from packages.scheduling.throttle import is_left_alone, opinion_at
 
 if TYPE_CHECKING:
     from packages.scheduling.control.controllers import LevelControl
@@ -42,7 +42,7 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
         concerns = level.sheds is None or job.queue in level.sheds
         if concerns and level.level and (worst is None or level.level > worst[0]):
             worst = level.level, name, level
-    if worst is None or is_exempt(job, snapshot, at) or is_pinned(job, snapshot, at):
+    if worst is None or is_left_alone(job, snapshot, at):
         return None
     rate = _RATES[worst[0]].get(job.criticality, ONE)
     facts = (("objective", worst[1]), ("level", worst[0]), ("since", worst[2].since))
