@@ -39,7 +39,7 @@ _QUEUE: Final[dict[str, Values]] = {
     "rates": st.dictionaries(_criticalities, _shares),
     "since": _maybe_instants,
     "unserved_since": _maybe_instants,
-    "beside": _sets,
+    "group": _sets,
 }
 _LEVEL: Final[dict[str, Values]] = {
     "level": st.integers(0, 3),
@@ -79,7 +79,7 @@ queue_readings = _readings(
         completed=_maybe_counts,
         over_ms=_counts,
         consumers=_maybe_counts,
-        beside=_sets,
+        group=_sets,
     )
 )
 task_readings = _readings(st.builds(TaskReading, _counts, _counts))

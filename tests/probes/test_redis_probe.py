@@ -83,7 +83,7 @@ def test_what_waits_and_what_workers_tell_come_together(redis_url: str, redis: B
     assert reading.taken_at == NOW
     assert (reading.value.ready, reading.value.running, reading.value.completed) == (1, 1, 4)
     assert reading.value.oldest_ms == 10 * MINUTE_MS
-    assert (reading.value.consumers, reading.value.beside) == (1, frozenset({"x"}))
+    assert (reading.value.consumers, reading.value.group) == (1, frozenset({"area", "x"}))
     assert told.tasks == {"a.b": Reading(TaskReading(4, 3), NOW)}
     probe.close()
 
@@ -239,7 +239,8 @@ def test_what_real_workers_tell_is_read(redis_url: str, redis: BrokerRedis) -> N
     probe.want(["area", "gone", "unheard"], ["a.b"], [])
     told = probe.read(now)
     area, gone, unheard = (told.queues[queue].value for queue in ("area", "gone", "unheard"))
-    assert (area.reserved, area.running, area.completed, area.consumers, area.beside) == (1, 2, 9, 1, frozenset({"x"}))
+    assert (area.reserved, area.running, area.completed, area.consumers) == (1, 2, 9, 1)
+    assert area.group == {"area", "x"}
     assert area.over_ms >= 30 * SECOND_MS
     assert (gone.consumers, unheard.consumers, unheard.completed) == (0, None, None)
     assert told.tasks["a.b"].value == TaskReading(9, 7)

@@ -11,19 +11,17 @@ cut before critical work in the overloaded one, and nothing rises while one of t
 Decides nothing about a single fire.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from packages.scheduling.control.controllers import QueueControl
+from packages.scheduling.control.groups import Group, Present, groups_of
 from packages.scheduling.control.look import Look, fitting_rate, look_at
 from packages.scheduling.control.policy import ONE, SHEDDING_ORDER, BacklogPolicy
 from packages.scheduling.control.wait import estimated_wait
 from packages.scheduling.model import Criticality
 from packages.scheduling.readings import QueueReading
 from packages.scheduling.snapshot import Reading
-
-# Which criticalities have jobs, by queue.
-Present = Mapping[str, Collection[Criticality]]
 
 # A rate below this share lets through so little that nothing is as good.
 _AS_GOOD_AS_NONE: Final = 20_000
@@ -62,21 +60,24 @@ def step_queues(  # noqa: PLR0913  # all that is known
             seen[queue] = _seen(before, fresh[queue], policy.target_of(queue), now)
         else:
             seen[queue] = _not_seen(before, is_lately=queue in unseen)
+    groups = groups_of(seen, present)
+    apart = set(groups.values())
     throttled = {queue for queue, control in seen.items() if control.rates}
-    for queue in list(seen):
-        _relieve(
-            queue, seen, fresh.get(queue), policy, present, now, is_throttled=bool(throttled & _group(queue, seen))
-        )
-    calm = {queue for queue, control in seen.items() if _is_calm(control, policy.calm_ms_of(queue))}
-    well = {queue for queue, control in seen.items() if control.above_since is None}
+    need_room = {group for group in apart if not group.queues.isdisjoint(throttled)}
+    for queue, group in groups.items():
+        _relieve(queue, seen, fresh.get(queue), policy, group, now, is_throttled=group in need_room)
+    calm = {queue for queue, control in seen.items() if _is_calm(control, policy.calm_ms_of(queue))} - unseen
+    well = {queue for queue, control in seen.items() if control.above_since is None} - unseen
+    rising = {group for group in apart if group.queues <= calm}
+    # Below the target, and never idle: what could be more is tried out, but hardly.
+    trying = {group for group in apart if group.queues <= well}
     after: dict[str, QueueControl] = {}
     for queue, control in seen.items():
-        group = _group(queue, seen)
-        if group <= calm - unseen:
+        group = groups[queue]
+        if group in rising:
             after[queue] = _kept(_risen(control, policy, now), now)
         else:
-            # Below the target, and never idle: what could be more is tried out, but hardly.
-            after[queue] = _kept(_held(control, policy.increase // _HARDLY if group <= well - unseen else 0), now)
+            after[queue] = _kept(_held(control, policy.increase // _HARDLY if group in trying else 0), now)
     return after
 
 
@@ -108,7 +109,7 @@ def _seen(before: QueueControl, reading: QueueReading, target_ms: int, now: int)
         basis=None if wait is None else wait.basis,
         messages=None if wait is None else wait.messages,
         unserved_since=unserved_since,
-        beside=reading.beside,
+        group=reading.group,
     )
     if wait is None or control.unserved or (wait.ms is not None and wait.ms <= target_ms):
         return control._replace(above_since=None, looked_at=None, looked_messages=None)
@@ -122,7 +123,7 @@ def _relieve(  # noqa: PLR0913, PLR0917  # as above
     seen: dict[str, QueueControl],
     reading: QueueReading | None,
     policy: BacklogPolicy,
-    present: Present,
+    group: Group,
     now: int,
     *,
     is_throttled: bool,
@@ -141,7 +142,7 @@ def _relieve(  # noqa: PLR0913, PLR0917  # as above
     most = policy.most_decrease if is_new or (is_grave and grown >= 0) else policy.decrease
     look = look_at(control, reading, policy, target_ms, now, most=most)
     if look.cut:
-        _cut(queue, look, seen, policy, present, grown=grown, is_grave=is_grave)
+        _cut(queue, look, seen, policy, group, grown=grown, is_grave=is_grave)
     seen[queue] = seen[queue]._replace(looked_at=now, looked_messages=control.messages)
 
 
@@ -150,7 +151,7 @@ def _cut(  # noqa: PLR0913  # as above
     look: Look,
     seen: dict[str, QueueControl],
     policy: BacklogPolicy,
-    present: Present,
+    group: Group,
     *,
     grown: int,
     is_grave: bool,
@@ -160,22 +161,29 @@ def _cut(  # noqa: PLR0913  # as above
     While the queue shrinks nobody more critical is cut than before: what has piled up needs its time. Where it is grave
     and grows, both kinds of sheddable work are cut at once.
     """
-    beside = sorted(_group(queue, seen) - {queue})
     has_cut = False
     for criticality in SHEDDING_ORDER:
-        least = policy.least_rates[criticality]
-        # Critical work of another queue is nobody's reserve.
-        for group in ([queue],) if criticality.is_critical else ([queue], beside):
-            having = [each for each in group if criticality in present[each]]
-            cuttable = [each for each in having if seen[each].rates.get(criticality, ONE) > least]
+        for has_jobs, cuttable in _reserves(queue, criticality, policy.least_rates[criticality], seen, group):
             for each in cuttable:
                 is_cause = each == queue and not has_cut
                 seen[each] = _cut_rate(seen[each], criticality, look, policy, is_cause=is_cause)
             has_cut |= bool(cuttable)
             if cuttable and not (is_grave and grown > 0 and criticality is SHEDDING_ORDER[0]):
                 return
-            if having and grown < 0:
+            if has_jobs and grown < 0:
                 return
+
+
+def _reserves(
+    queue: str, criticality: Criticality, least: int, seen: Mapping[str, QueueControl], group: Group
+) -> Iterator[tuple[bool, list[str]]]:
+    """Whether there are jobs of the criticality, and whose rates can be cut: in the queue, then in those beside it."""
+    has_jobs = group.has_jobs(queue, criticality)
+    yield has_jobs, [queue] if has_jobs and seen[queue].rates.get(criticality, ONE) > least else []
+    # Critical work of another queue is nobody's reserve.
+    if not criticality.is_critical:
+        cuttable = group.cuttable(criticality, least, seen)
+        yield len(group.having(criticality)) > has_jobs, [each for each in cuttable if each != queue]
 
 
 def _cut_rate(
@@ -226,8 +234,3 @@ def _kept(control: QueueControl, now: int) -> QueueControl:
 
 def _is_calm(control: QueueControl, calm_ms: int) -> bool:
     return control.above_since is None and (control.wait_ms is None or control.wait_ms <= calm_ms)
-
-
-def _group(queue: str, seen: Mapping[str, QueueControl]) -> set[str]:
-    """The queue, and those that share its workers and have jobs."""
-    return {queue, *(seen[queue].beside & seen.keys())}

@@ -26,7 +26,7 @@ class QueueControl(NamedTuple):
     when the wait has never been below the target; `looked_at`, with `looked_messages`: when it was last looked at for a
     cut. `calm_since`: since when the rates have been rising. `fits`: the rates that the queue can take, of those that
     were cut. `since`: since when it is throttled. `unserved_since`: since when nobody consumes it; None: somebody does,
-    as far as is known. `beside`: the queues that share its workers.
+    as far as is known. `group`: the queues that share its workers, with itself; empty where nobody says.
     """
 
     wait_ms: int | None = None
@@ -40,7 +40,7 @@ class QueueControl(NamedTuple):
     rates: Mapping[Criticality, int] = _NOTHING
     since: int | None = None
     unserved_since: int | None = None
-    beside: frozenset[str] = frozenset()
+    group: frozenset[str] = frozenset()
 
     @property
     def unserved(self) -> bool:
