@@ -5,7 +5,14 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl, WaitBasis
+from packages.scheduling.control.controllers import (
+    Controllers,
+    LevelControl,
+    QueueControl,
+    TargetControl,
+    Unheard,
+    WaitBasis,
+)
 from packages.scheduling.instants import LAST_INSTANT
 from packages.scheduling.model import Criticality
 from packages.scheduling.readings import QueueReading, TaskReading, WindowCount
@@ -40,6 +47,7 @@ _QUEUE: Final[dict[str, Values]] = {
     "since": _maybe_instants,
     "unserved_since": _maybe_instants,
     "group": _sets,
+    "unheard": st.none() | st.builds(Unheard, _maybe_counts, _maybe_instants, _maybe_instants),
 }
 _LEVEL: Final[dict[str, Values]] = {
     "level": st.integers(0, 3),

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery import Celery
@@ -20,14 +20,20 @@ from packages.infra.queue.work_buckets import SEPARATOR
 from packages.infra.queue.work_counts import WorkCounts
 from packages.infra.queue.worker_heartbeats import Heartbeat, WorkerHeartbeats, say
 from packages.infra.telemetry.instants import rfc3339
+from packages.scheduling.control.backlog import step_queues
 from packages.scheduling.control.burn import WINDOWS_MS
 from packages.scheduling.control.objective import Measure, Objective
+from packages.scheduling.control.policy import BacklogPolicy
 from packages.scheduling.instants import DAY_MS, MINUTE_MS, SECOND_MS, to_datetime, to_instant
+from packages.scheduling.model import Criticality
 from packages.scheduling.readings import ObjectiveReading, TaskReading, WindowCount
 from packages.scheduling.snapshot import Reading
 from tests.faults.proxy import Proxy, Way, When
 from tests.probes.eventually import eventually
 from tests.probes.workers import Counts, Heartbeats, ended, worker
+
+if TYPE_CHECKING:
+    from packages.scheduling.control.controllers import QueueControl
 
 INTERVAL_MS = 5 * SECOND_MS
 NOW = to_instant(datetime(2026, 1, 5, 12, tzinfo=UTC))
@@ -270,3 +276,26 @@ def test_keys_of_another_kind_leave_what_stands_in_them_unknown(redis: BrokerRed
     assert ready(told) == (0, 5 * SECOND_MS)
     assert told.queues["area"].value.consumers is None
     assert told.tasks == {}
+
+
+def test_whether_messages_are_taken_is_seen_though_no_worker_says_so(redis_url: str, redis: BrokerRedis) -> None:
+    """Workers were rolled back to a version without heartbeats: the last words there are say that they stop."""
+    app, now = app_on(redis_url), to_instant(datetime.now(UTC))
+    say(redis, "before@here", Heartbeat(frozenset({"area"}), frozenset(), 2, {}, {}, is_last=True))
+    probe = open_probe(app, redis, interval_ms=INTERVAL_MS)
+    probe.want(["area"], ["a.b"], [])
+    control: dict[str, QueueControl] = {}
+    unserved: list[bool] = []
+    for step, sent in enumerate((0, 2, 1, 0, 0)):
+        for _ in range(sent):
+            send(app)
+        at = now + step * INTERVAL_MS
+        if step == 3:
+            with app.connection_for_read() as connection, connection.SimpleQueue("area") as queue:
+                queue.get_nowait().ack()
+        control = step_queues(
+            control, probe.read(at).queues, BacklogPolicy(), {"area": tuple(Criticality)}, at, stale_ms=INTERVAL_MS
+        )
+        unserved.append(control["area"].unserved)
+    assert unserved == [False, True, True, False, False]
+    probe.close()

@@ -102,6 +102,12 @@ def test_a_queue_that_is_served_and_completes_nothing_has_a_pace_of_zero() -> No
     assert (reading.completed, reading.over_ms) == (0, SPAN_MS)
 
 
+def test_what_workers_complete_that_tell_nothing_is_not_known_to_be_nothing() -> None:
+    gone = worker("area", alive=False)
+    assert told(Counts(), gone).queue("area", ONE).completed is None
+    assert told(Counts(ended("area", "a", ok=3)), gone).queue("area", ONE).completed == 3
+
+
 def test_tasks_are_summed_over_all_queues() -> None:
     work = told(
         Counts(ended("x", "a", ok=1, failed=2, expired=9), ended("y", "a", ok=4), ended("x", "b", ok=1)), worker("x")

@@ -13,6 +13,7 @@ from packages.scheduling.control.controllers import (
     LevelControl,
     QueueControl,
     TargetControl,
+    Unheard,
     WaitBasis,
 )
 from packages.scheduling.control.policy import ONE
@@ -97,6 +98,7 @@ def _queue_plain(queue: QueueControl, groups: GroupTable) -> dict[str, Any]:
         since=queue.since,
         unserved_since=queue.unserved_since,
         group=groups.number(queue.group),
+        unheard=None if queue.unheard is None else list(queue.unheard),
     )
 
 
@@ -128,7 +130,13 @@ def _queue(raw: object, groups: Sequence[Group]) -> QueueControl:
         since=_instant_or_none(given.get("since")),
         unserved_since=_instant_or_none(given.get("unserved_since")),
         group=group_of(given.get("group"), groups),
+        unheard=None if (unheard := given.get("unheard")) is None else _unheard(unheard),
     )
+
+
+def _unheard(raw: object) -> Unheard:
+    ready, oldest_at, taken_at = _list(raw)
+    return Unheard(_count_or_none(ready), _instant_or_none(oldest_at), _instant_or_none(taken_at))
 
 
 def _shares(raw: object) -> dict[Criticality, int]:

@@ -94,7 +94,8 @@ class Work:
             # What a dead worker had taken is under way nowhere, and may come back.
             reserved=sum(worker.reserved.get(name, 0) for worker in alive) if alive else None,
             running=sum(worker.running.get(name, 0) for worker in alive) if alive else None,
-            completed=self._pace.get(name, 0),
+            # While nobody says that it serves the queue, nobody says that nothing was completed either.
+            completed=self._pace.get(name, 0 if serving else None),
             over_ms=self._pace_over_ms,
             consumers=len(serving),
             group=self._groups.served_by(serving),

@@ -14,10 +14,11 @@ Decides nothing about a single fire.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from packages.scheduling.control.controllers import QueueControl
+from packages.scheduling.control.controllers import QueueControl, Unheard
 from packages.scheduling.control.groups import Group, Present, groups_of
 from packages.scheduling.control.look import Look, fitting_rate, look_at
 from packages.scheduling.control.policy import ONE, SHEDDING_ORDER, BacklogPolicy
+from packages.scheduling.control.unheard import is_unserved, unheard_of
 from packages.scheduling.control.wait import estimated_wait
 from packages.scheduling.model import Criticality
 from packages.scheduling.readings import QueueReading
@@ -43,9 +44,7 @@ def step_queues(  # noqa: PLR0913  # all that is known
     After that they rise as if nothing waited: who cannot be seen must not be held for ever.
     """
     fresh = {
-        queue: readings[queue].value
-        for queue in present
-        if queue in readings and readings[queue].age_ms(now) <= stale_ms
+        queue: readings[queue] for queue in present if queue in readings and readings[queue].age_ms(now) <= stale_ms
     }
     # Not read just now, but lately.
     unseen = {
@@ -57,7 +56,7 @@ def step_queues(  # noqa: PLR0913  # all that is known
     for queue in present:
         before = _clamped(queues.get(queue, QueueControl()), now)
         if queue in fresh:
-            seen[queue] = _seen(before, fresh[queue], policy.target_of(queue), now)
+            seen[queue] = _seen(before, fresh[queue], policy.target_of(queue), policy.standing_ms, now)
         else:
             seen[queue] = _not_seen(before, is_lately=queue in unseen)
     groups = groups_of(seen, present)
@@ -65,7 +64,8 @@ def step_queues(  # noqa: PLR0913  # all that is known
     throttled = {queue for queue, control in seen.items() if control.rates}
     need_room = {group for group in apart if not group.queues.isdisjoint(throttled)}
     for queue, group in groups.items():
-        _relieve(queue, seen, fresh.get(queue), policy, group, now, is_throttled=group in need_room)
+        if queue in fresh:
+            _relieve(queue, seen, fresh[queue].value, policy, group, now, is_throttled=group in need_room)
     calm = {queue for queue, control in seen.items() if _is_calm(control, policy.calm_ms_of(queue))} - unseen
     well = {queue for queue, control in seen.items() if control.above_since is None} - unseen
     rising = {group for group in apart if group.queues <= calm}
@@ -83,11 +83,26 @@ def step_queues(  # noqa: PLR0913  # all that is known
 
 def _clamped(control: QueueControl, now: int) -> QueueControl:
     """The same after the clock was set back: nothing began in what is the future now."""
-    instants = control.above_since, control.looked_at, control.calm_since, control.since, control.unserved_since
+    unheard = control.unheard or Unheard()
+    instants = (
+        control.above_since,
+        control.looked_at,
+        control.calm_since,
+        control.since,
+        control.unserved_since,
+        unheard.taken_at,
+    )
     if all(instant is None or instant <= now for instant in instants):
         return control
-    above, looked, calm, since, unserved = (None if each is None else min(each, now) for each in instants)
-    return control._replace(above_since=above, looked_at=looked, calm_since=calm, since=since, unserved_since=unserved)
+    above, looked, calm, since, unserved, taken = (None if each is None else min(each, now) for each in instants)
+    return control._replace(
+        above_since=above,
+        looked_at=looked,
+        calm_since=calm,
+        since=since,
+        unserved_since=unserved,
+        unheard=control.unheard and unheard._replace(taken_at=taken),
+    )
 
 
 def _not_seen(before: QueueControl, *, is_lately: bool) -> QueueControl:
@@ -95,21 +110,25 @@ def _not_seen(before: QueueControl, *, is_lately: bool) -> QueueControl:
     control = before._replace(wait_ms=None, basis=None, messages=None)
     if is_lately:
         return control
-    return control._replace(above_since=None, looked_at=None, looked_messages=None, unserved_since=None)
+    return control._replace(above_since=None, looked_at=None, looked_messages=None, unserved_since=None, unheard=None)
 
 
-def _seen(before: QueueControl, reading: QueueReading, target_ms: int, now: int) -> QueueControl:
+def _seen(
+    before: QueueControl, reading: Reading[QueueReading], target_ms: int, standing_ms: int, now: int
+) -> QueueControl:
     """What the reading says of the queue."""
-    wait = estimated_wait(reading)
+    wait = estimated_wait(reading.value)
+    unheard = unheard_of(before.unheard, reading, now)
     unserved_since = None
-    if reading.consumers == 0:
+    if is_unserved(unheard, standing_ms, now):
         unserved_since = now if before.unserved_since is None else before.unserved_since
     control = before._replace(
         wait_ms=None if wait is None else wait.ms,
         basis=None if wait is None else wait.basis,
         messages=None if wait is None else wait.messages,
         unserved_since=unserved_since,
-        group=reading.group,
+        group=reading.value.group,
+        unheard=unheard,
     )
     if wait is None or control.unserved or (wait.ms is not None and wait.ms <= target_ms):
         return control._replace(above_since=None, looked_at=None, looked_messages=None)
@@ -121,7 +140,7 @@ def _seen(before: QueueControl, reading: QueueReading, target_ms: int, now: int)
 def _relieve(  # noqa: PLR0913, PLR0917  # as above
     queue: str,
     seen: dict[str, QueueControl],
-    reading: QueueReading | None,
+    reading: QueueReading,
     policy: BacklogPolicy,
     group: Group,
     now: int,
@@ -130,7 +149,7 @@ def _relieve(  # noqa: PLR0913, PLR0917  # as above
 ) -> None:
     """Look at a queue whose wait has stood for long enough, and cut what it needs. `is_throttled`: it or its group."""
     control, target_ms = seen[queue], policy.target_of(queue)
-    if reading is None or control.looked_at is None:
+    if control.looked_at is None:
         return
     grown = (control.messages or 0) - (control.looked_messages or 0)
     is_grave = control.wait_ms is None or control.wait_ms >= policy.grave * target_ms

@@ -169,7 +169,8 @@ def test_workers_that_serve_several_queues_are_relieved_of_what_matters_least_in
 
 def test_a_queue_that_nobody_serves_is_no_overload_but_is_said_to_be_unserved() -> None:
     control = Stepped()
-    control.step(60, area=waiting(900_000, consumers=0))
+    for number in range(60):
+        control.step(1, area=waiting(900_000 + number * INTERVAL_MS, consumers=0))
     served = control.queues["area"]
     assert (served.unserved, dict(served.rates), served.since) == (True, {}, MIDNIGHT)
     control.step(1, area=waiting(900_000, consumers=1))
@@ -181,7 +182,8 @@ def test_since_when_nobody_serves_a_queue_is_told_apart_from_since_when_it_is_th
     control.step(UNTIL_STANDING + 5, area=waiting(60_000))
     throttled_since = control.queues["area"].since
     served_until = control.now
-    control.step(3, area=waiting(60_000, consumers=0))
+    for number in range(3):
+        control.step(1, area=waiting(60_000 + number * INTERVAL_MS, consumers=0))
     area = control.queues["area"]
     assert (area.since, area.unserved_since) == (throttled_since, served_until)
     control.step(1, area=waiting(60_000))
