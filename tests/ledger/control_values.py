@@ -62,6 +62,7 @@ _ALL: Final[dict[str, Values]] = {
     "levels": _by_name(st.builds(LevelControl, **_LEVEL)),
     "targets": _by_name(st.builds(TargetControl, **_TARGET)),
     "coalesced": st.dictionaries(st.tuples(_names, _criticalities), _counts, max_size=3),
+    "observed": st.booleans(),
 }
 # What is drawn for each field.
 FIELDS: Final[Mapping[Any, Mapping[str, Values]]] = {

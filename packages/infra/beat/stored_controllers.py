@@ -45,6 +45,7 @@ def controllers_plain(controllers: Controllers, groups: GroupTable) -> dict[str,
         levels={name: _level_plain(level) for name, level in sorted(controllers.levels.items())},
         targets={task: _without_nothing(**target._asdict()) for task, target in sorted(controllers.targets.items())},
         coalesced=[[*key, count] for key, count in sorted(controllers.coalesced.items())],
+        observed=controllers.observed,
     )
 
 
@@ -79,6 +80,7 @@ def controllers_of_plain(raw: object, groups: Sequence[Group]) -> Controllers:
                 (_str(queue), Criticality(criticality)): _count(count)
                 for queue, criticality, count in _list(given.get("coalesced", []))
             },
+            observed=_of_type(bool, given.get("observed", False)),
         )
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise ForeignValueError(f"no state of the control: {error}") from error

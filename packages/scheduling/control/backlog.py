@@ -38,10 +38,12 @@ def step_queues(  # noqa: PLR0913  # all that is known
     now: int,
     *,
     stale_ms: int,
+    is_obeyed: bool = True,
 ) -> dict[str, QueueControl]:
     """The next state of every queue that has jobs. A queue without a fresh reading keeps its rates for `standing_ms`.
 
-    After that they rise as if nothing waited: who cannot be seen must not be held for ever.
+    After that they rise as if nothing waited: who cannot be seen must not be held for ever. Where the rates are not
+    obeyed the first cut is all that is known: by how much a queue would still be overloaded after it, nobody can tell.
     """
     fresh = {
         queue: readings[queue] for queue in present if queue in readings and readings[queue].age_ms(now) <= stale_ms
@@ -65,7 +67,9 @@ def step_queues(  # noqa: PLR0913  # all that is known
     need_room = {group for group in apart if not group.queues.isdisjoint(throttled)}
     for queue, group in groups.items():
         if queue in fresh:
-            _relieve(queue, seen, fresh[queue].value, policy, group, now, is_throttled=group in need_room)
+            is_throttled = group in need_room
+            may_cut = is_obeyed or not is_throttled
+            _relieve(queue, seen, fresh[queue].value, policy, group, now, is_throttled=is_throttled, may_cut=may_cut)
     calm = {queue for queue, control in seen.items() if _is_calm(control, policy.calm_ms_of(queue))} - unseen
     well = {queue for queue, control in seen.items() if control.above_since is None} - unseen
     rising = {group for group in apart if group.queues <= calm}
@@ -146,6 +150,7 @@ def _relieve(  # noqa: PLR0913, PLR0917  # as above
     now: int,
     *,
     is_throttled: bool,
+    may_cut: bool,
 ) -> None:
     """Look at a queue whose wait has stood for long enough, and cut what it needs. `is_throttled`: it or its group."""
     control, target_ms = seen[queue], policy.target_of(queue)
@@ -160,7 +165,7 @@ def _relieve(  # noqa: PLR0913, PLR0917  # as above
     is_new = not is_throttled or (control.since is not None and now - control.since < policy.drained_ms)
     most = policy.most_decrease if is_new or (is_grave and grown >= 0) else policy.decrease
     look = look_at(control, reading, policy, target_ms, now, most=most)
-    if look.cut:
+    if look.cut and may_cut:
         _cut(queue, look, seen, policy, group, grown=grown, is_grave=is_grave)
     seen[queue] = seen[queue]._replace(looked_at=now, looked_messages=control.messages)
 

@@ -81,7 +81,8 @@ class TargetControl(NamedTuple):
 class Controllers(NamedTuple):
     """The whole state. A queue, objective or task that is not there is left alone.
 
-    `coalesced`: fires that a later one has taken up, by (queue, criticality), since it is throttled.
+    `coalesced`: fires that a later one has taken up, by (queue, criticality), since it is throttled. `observed`: their
+    gate observes, so that nothing has answered to the rates of the queues.
     """
 
     stepped_at: int | None = None
@@ -89,6 +90,7 @@ class Controllers(NamedTuple):
     levels: Mapping[str, LevelControl] = _NOTHING
     targets: Mapping[str, TargetControl] = _NOTHING
     coalesced: Mapping[tuple[str, Criticality], int] = _NOTHING
+    observed: bool = False
 
     @property
     def throttles(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from packages.scheduling.control.controllers import NEUTRAL
 from packages.scheduling.control.policy import ControlPolicy
-from packages.scheduling.control.step import Step, is_due, step, without_queue
+from packages.scheduling.control.step import Step, as_held, is_due, step, without_queue
 from packages.scheduling.decision import Decision, Reason
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.snapshot import Snapshot
@@ -65,12 +65,13 @@ class Controlling:
         policy = self._policy
         if policy is None:
             return snapshot
+        modes = {**policy.gate_modes, **snapshot.gate_modes}
+        self.controllers = as_held(self.controllers, modes)
         if is_due(self.controllers, policy, now):
             coalesced = Counter(self.controllers.coalesced) + self._taken_up
             self._taken_up.clear()
             before = self.controllers._replace(coalesced=dict(coalesced)) if coalesced else self.controllers
             self.controllers = self._step(before, snapshot, policy, self._by_queue(), now)
-        modes = {**policy.gate_modes, **snapshot.gate_modes}
         # Neutral, not merely without effect: the gates then have nothing to look at.
         controllers = self.controllers if self.controllers.throttles else NEUTRAL
         return snapshot._replace(gate_modes=modes, controllers=controllers)

@@ -28,23 +28,28 @@ from packages.scheduling.snapshot import Reading
 WEARS_OFF: Final = 10_000
 
 
-def step_targets(
+def step_targets(  # noqa: PLR0913  # all that is known
     targets: Mapping[str, TargetControl],
     tasks: Mapping[str, Reading[TaskReading]],
     policy: TargetPolicy,
     now: int,
     *,
     stale_ms: int,
+    is_obeyed: bool = True,
 ) -> dict[str, TargetControl]:
-    """The next state of every task that is throttled; the others are not there. A stale reading is an absent one."""
+    """The next state of every task that is throttled; the others are not there. A stale reading is an absent one.
+
+    Where the rates are not obeyed each run stands for itself.
+    """
     after: dict[str, TargetControl] = {}
     for task in sorted({*targets, *tasks}):
         before = targets.get(task)
         # The policy may have changed, and a rate of nothing would stay nothing.
         rate = ONE if before is None else max(before.rate, ONE - policy.most_shed)
         reading = tasks.get(task)
-        if reading is not None and reading.age_ms(now) <= stale_ms and _says(reading.value, rate, policy):
-            rate = min(2 * rate, ONE - _shed(reading.value, rate, policy))
+        made = rate if is_obeyed else ONE
+        if reading is not None and reading.age_ms(now) <= stale_ms and _says(reading.value, made, policy):
+            rate = min(2 * rate, ONE - _shed(reading.value, made, policy))
         else:
             rate += WEARS_OFF
         if rate < ONE:

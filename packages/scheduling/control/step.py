@@ -39,15 +39,45 @@ def step(
         levels = step_levels(controllers.levels, snapshot.objectives, policy.slo, now, stale_ms=policy.stale_ms)
     targets: Mapping[str, TargetControl] = {}
     if modes[failing_target.NAME] is not GateMode.OFF:
-        targets = step_targets(controllers.targets, snapshot.tasks, policy.target, now, stale_ms=policy.stale_ms)
-    queues = step_queues(controllers.queues, snapshot.queues, policy.backlog, present, now, stale_ms=policy.stale_ms)
+        targets = step_targets(
+            controllers.targets,
+            snapshot.tasks,
+            policy.target,
+            now,
+            stale_ms=policy.stale_ms,
+            is_obeyed=modes[failing_target.NAME] is GateMode.ENFORCE,
+        )
+    queues = step_queues(
+        controllers.queues,
+        snapshot.queues,
+        policy.backlog,
+        present,
+        now,
+        stale_ms=policy.stale_ms,
+        is_obeyed=modes[backlog.NAME] is GateMode.ENFORCE,
+    )
     if modes[backlog.NAME] is GateMode.OFF:
         # Nothing answers to a rate that does not hold: it would be cut to nothing, and hold at once when it may again.
         queues = {name: QueueControl(each.wait_ms, each.basis, each.messages) for name, each in queues.items()}
-    after = controllers._replace(stepped_at=now, queues=queues, levels=levels, targets=targets)
+    is_observed = modes[backlog.NAME] is GateMode.OBSERVE and any(each.rates for each in queues.values())
+    after = controllers._replace(stepped_at=now, queues=queues, levels=levels, targets=targets, observed=is_observed)
     # What was taken up counts as long as it is throttled.
     kept = {key: count for key, count in controllers.coalesced.items() if after.throttles}
     return after._replace(coalesced=kept)
+
+
+def as_held(controllers: Controllers, modes: "Mapping[str, GateMode]") -> Controllers:
+    """The same, but without rates that nothing has answered to, where they are to hold now.
+
+    Levels, failing tasks and queues that nobody serves are found in what has happened, whoever holds anything back.
+    """
+    if not controllers.observed or modes[backlog.NAME] is not GateMode.ENFORCE:
+        return controllers
+    queues = {
+        name: each._replace(rates={}, fits={}, calm_since=None, since=each.since if each.unserved else None)
+        for name, each in controllers.queues.items()
+    }
+    return controllers._replace(queues=queues, observed=False)
 
 
 def is_due(controllers: Controllers, policy: ControlPolicy, now: int) -> bool:

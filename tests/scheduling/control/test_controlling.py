@@ -4,7 +4,7 @@ import pytest
 
 from packages.scheduling.control.controllers import NEUTRAL, Controllers, QueueControl
 from packages.scheduling.control.groups import Present
-from packages.scheduling.control.policy import BacklogPolicy, ControlPolicy, TargetPolicy
+from packages.scheduling.control.policy import ONE, BacklogPolicy, ControlPolicy, TargetPolicy
 from packages.scheduling.decision import THROTTLED_BY, Reason, Verdict
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import SECOND_MS
@@ -40,6 +40,13 @@ def overloaded(engine: Engine, intervals: int, start: int = MIDNIGHT) -> int:
     for number in range(1, intervals + 1):
         ticked(engine, start + number * INTERVAL_MS, waiting(60_000))
     return start + (intervals + 1) * INTERVAL_MS
+
+
+def told(engine: Engine, now: int, mode: GateMode) -> dict[Criticality, int]:
+    """The rates behind an instant with a wait that stands, while an operator has said the gate's mode."""
+    queues = {"area": Reading(waiting(60_000), now)}
+    engine.tick(Snapshot(now, queues=queues, gate_modes={"backlog": mode}), now)
+    return dict(engine.controllers.queues["area"].rates)
 
 
 def test_an_overload_throttles_and_its_end_lets_go() -> None:
@@ -94,9 +101,51 @@ def test_a_gate_that_is_off_or_observes_by_its_setting_holds_nothing_back() -> N
         assert not any(decision.reason in THROTTLED_BY for decision in tick.decisions)
         assert len(tick.fires) == 4
         kept = [opinion.reason for fire in tick.fires for opinion in fire.decision.opinions]
-        assert kept == ([] if mode is GateMode.OFF else [Reason.THROTTLED] * 4)
-        assert dict(engine.controllers.queues["area"].rates) == ({} if mode is GateMode.OFF else {SHEDDABLE: 0})
+        assert len(kept) == (0 if mode is GateMode.OFF else 4)
+        assert set(kept) <= {Reason.THROTTLED, Reason.IN_TURN}
+        # What the first cut would be is known; nothing answers to it, so what would have been cut next is not.
+        rates = {} if mode is GateMode.OFF else {SHEDDABLE: ONE // 2}
+        assert dict(engine.controllers.queues["area"].rates) == rates
         assert engine.controllers.queues["area"].wait_ms == 60_000
+
+
+def test_a_gate_that_is_to_hold_after_it_observed_begins_with_what_it_then_measures() -> None:
+    engine = an_engine(ControlPolicy())
+    now = MIDNIGHT
+    seen: list[int] = []
+    for _ in range(100):
+        now += INTERVAL_MS
+        seen.append(told(engine, now, GateMode.OBSERVE).get(SHEDDABLE, ONE))
+    assert set(seen) == {ONE, ONE // 2}
+    # In the middle of an interval, before the control looks again.
+    assert told(engine, now + 1, GateMode.ENFORCE) == {}
+    held = []
+    for _ in range(100):
+        now += INTERVAL_MS
+        held.append(told(engine, now, GateMode.ENFORCE).get(SHEDDABLE, ONE))
+    assert held[0] == ONE
+    assert ONE // 2 in held
+    assert held[-1] == 0
+    # What somebody answered to stands, as it was, when it is only observed again.
+    assert told(engine, now + 1, GateMode.OBSERVE) == {SHEDDABLE: 0}
+
+
+def test_a_rate_of_a_gate_that_observed_does_not_hold_in_another_beat_either() -> None:
+    policy = ControlPolicy(backlog=BacklogPolicy(mode=GateMode.OBSERVE))
+    before, after = an_engine(policy), an_engine(ControlPolicy())
+    now = overloaded(before, 60)
+    assert before.controllers.queues["area"].rates
+    after.put_controllers(before.controllers)
+    assert ticked(after, now, waiting(60_000)) == [Reason.ON_TIME] * 4
+
+
+def test_that_nobody_serves_a_queue_is_known_also_of_a_gate_that_observed() -> None:
+    engine = an_engine(ControlPolicy(backlog=BacklogPolicy(mode=GateMode.OBSERVE)))
+    ticked(engine, MIDNIGHT + INTERVAL_MS, waiting(60_000, consumers=0))
+    engine.use_control(ControlPolicy())
+    said = ticked(engine, MIDNIGHT + 2 * INTERVAL_MS, waiting(60_000 + INTERVAL_MS, consumers=0))
+    assert set(said) == {Reason.NO_CONSUMER}
+    assert engine.controllers.queues["area"].since == MIDNIGHT + INTERVAL_MS
 
 
 def test_what_was_learnt_is_forgotten_by_command_of_one_queue_or_of_all() -> None:

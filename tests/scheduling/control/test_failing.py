@@ -78,6 +78,22 @@ def test_from_a_throttle_on(rate: int, runs: int, succeeded: int, then: int) -> 
     assert step(before, runs, succeeded) == ({} if then == ONE else {TASK: before[TASK]._replace(rate=then)})
 
 
+@pytest.mark.parametrize(
+    ("rate", "runs", "succeeded", "then"),
+    [
+        # Every run was made.
+        (LEAST, 9, 0, LEAST + WEARS_OFF),
+        (LEAST, 10, 0, LEAST),
+        (LEAST, 10, 4, 2 * LEAST),
+        (4 * LEAST, 10, 4, ONE - 2 * ONE // 11),
+    ],
+)
+def test_nothing_answers_to_a_rate_that_is_only_observed(rate: int, runs: int, succeeded: int, then: int) -> None:
+    tasks = {TASK: Reading(TaskReading(runs, succeeded), NOW)}
+    after = step_targets(at(rate), tasks, POLICY, NOW, stale_ms=STALE_MS, is_obeyed=False)
+    assert rate_of(after) == then
+
+
 @pytest.mark.parametrize(("runs", "age_ms"), [(None, 0), (40, STALE_MS + 1)])
 def test_what_cannot_be_seen_throttles_nothing_and_wears_off(runs: int | None, age_ms: int) -> None:
     assert step({}, runs, age_ms=age_ms) == {}
