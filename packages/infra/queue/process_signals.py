@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from celery import signals
+from celery import Celery, signals
 from celery.exceptions import CPendingDeprecationWarning
 
 from packages.catalogue.queues import QUEUES, Profile
 from packages.infra.connections import Connections, NoServerError
 from packages.infra.queue.beat_calendars import BeatCalendars
+from packages.infra.queue.priority_lists import PriorityLists
 from packages.infra.queue.reload import EnvFilesSource, reload_on_hangup
 from packages.infra.telemetry.logs import configure_logging
 from packages.shared_settings import SettingsError
@@ -47,13 +48,7 @@ def connect_process_signals(
             raise SystemExit(2) from None
 
     if beat is not None:
-        source = beat.source
-
-        def begin(**_: object) -> None:
-            reload_on_hangup(source)
-            source.control.warn()
-
-        signals.beat_init.connect(begin, weak=False)
+        _connect_what_beat_reads(beat.source)
     # A connected `setup_logging` keeps Celery from configuring the root logger itself.
     signals.setup_logging.connect(set_up_logs, weak=False)
     if profile is Profile.BEAT:
@@ -72,6 +67,22 @@ def connect_process_signals(
     else:
         signals.celeryd_init.connect(refuse_without_servers, weak=False)
         _connect_what_a_worker_tells(profile, connections)
+
+
+def _connect_what_beat_reads(source: EnvFilesSource) -> None:
+    lists = PriorityLists(source)
+
+    def look_at_lists(sender: Celery, **_: object) -> None:
+        # Whoever brings the app under a name of their own has changed its configuration by now.
+        lists.look(sender)
+
+    def begin(**_: object) -> None:
+        reload_on_hangup(source)
+        source.control.warn()
+        lists.warn()
+
+    signals.import_modules.connect(look_at_lists, weak=False)
+    signals.beat_init.connect(begin, weak=False)
 
 
 def _connect_what_a_worker_tells(profile: Profile, connections: Connections) -> None:

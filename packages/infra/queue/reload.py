@@ -62,6 +62,15 @@ class EnvFilesSource:
         self.control.use(self._policy(settings), settings, jobs)
         self._priorities = takes_priorities(settings)
 
+    @property
+    def has_priorities(self) -> bool:
+        """Whether messages say how urgent they are."""
+        return bool(self._priorities)
+
+    def leave_out_priorities(self) -> None:
+        """Let messages say nothing of how urgent they are from now on; the broker has no lists for it."""
+        self._priorities = False
+
     def ask(self) -> None:
         """Let the next `changed` say yes. Does nothing else, so that a signal handler may call it."""
         self._asked_for = True
