@@ -66,6 +66,7 @@ def rounds(server: PrometheusServer) -> Iterator[Rounds]:
     yield rounds
     server.released.set()
     rounds.objectives.stop()
+    rounds.objectives.wait_for_end(PATIENCE_S)
 
 
 @pytest.mark.parametrize(("length_ms", "text"), [*zip(WINDOWS_MS, LENGTHS, strict=True), (90_000, "90s")])
@@ -182,6 +183,7 @@ def test_no_server_is_no_reading() -> None:
         assert away.asked.acquire(timeout=PATIENCE_S)
     assert objectives.read([API, WEB]) == {}
     objectives.stop()
+    objectives.wait_for_end(PATIENCE_S)
     assert away.closed.wait(PATIENCE_S)
 
 
@@ -215,6 +217,7 @@ def test_what_breaks_a_round_does_not_end_the_thread(rounds: Rounds, caplog: pyt
     assert rounds.until(bool, nameless)["api"].value[0] == WindowCount(M5, 5, 5)
     assert "objectives_not_asked" in caplog.text
     rounds.objectives.stop()
+    rounds.objectives.wait_for_end(PATIENCE_S)
     rounds.objectives = own
 
 
@@ -225,6 +228,7 @@ def test_nothing_is_started_for_nothing() -> None:
     assert objectives.read([of_task]) == {}
     assert threading.active_count() == threads
     objectives.stop()
+    objectives.wait_for_end(PATIENCE_S)
     assert objectives.read([API]) == {}
     assert threading.active_count() == threads
 

@@ -7,6 +7,7 @@ asked before there is a job.
 
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from celery import Celery
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _AHEAD_MS: Final = 600
 # So late they are asked for at any cost.
 _PATIENCE_MS: Final = SECOND_MS
+_ENDS_WITHIN_S: Final = 2.0
 
 
 class Control(Protocol):
@@ -58,6 +60,8 @@ class Probing:
         self._control = control
         self._open_probe = open_probe
         self._asked: Asked | None = None
+        # Nobody asks them any more.
+        self._ending: list[ExternalObjectives] = []
         self._queues: set[str] = set()
         self._tasks: set[str] = set()
         # As it was when the probe was last told what is wanted; None: it is to be told.
@@ -97,7 +101,7 @@ class Probing:
     def _ask(self, policy: ControlPolicy, now: int) -> None:
         interval_ms = policy.interval_ms - _ahead_ms(policy.interval_ms)
         if self._asked is not None and self._asked.url != self._control.prometheus_url:
-            self.close()
+            self._let_go()
         if self._asked is None:
             if not self._queues:
                 return
@@ -113,13 +117,21 @@ class Probing:
         self._told = probe.read(now)
 
     def close(self) -> None:
-        """Let go of the probe; `read` opens it again."""
+        """Let go of the probe; `read` opens it again. A question under way is waited for shortly."""
+        self._let_go()
+        until_s = monotonic() + _ENDS_WITHIN_S
+        for external in self._ending:
+            external.wait_for_end(max(0.0, until_s - monotonic()))
+        self._ending = []
+
+    def _let_go(self) -> None:
         asked, self._asked, self._policy, self._told = self._asked, None, None, None
         self._asked_at = FIRST_INSTANT
         if asked is not None:
             asked.probe.close()
             if asked.external is not None:
                 asked.external.stop()
+                self._ending = [*(each for each in self._ending if not each.has_ended), asked.external]
 
 
 def _ahead_ms(interval_ms: int) -> int:

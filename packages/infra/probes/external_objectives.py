@@ -83,12 +83,20 @@ class ExternalObjectives:
         readings = self._readings
         return {objective.name: readings[objective] for objective in wanted if objective in readings}
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is under way."""
+        return self._thread is None or not self._thread.is_alive()
+
     def stop(self) -> None:
-        """Ask no more. A question under way is waited for shortly, and left to itself then."""
+        """Ask no more. Never waits: a question under way ends by itself, and the connection is let go of then."""
         self._is_stopped = True
         self._wake.set()
+
+    def wait_for_end(self, timeout_s: float) -> None:
+        """Wait for what is under way after `stop`, so long at most."""
         if self._thread is not None:
-            self._thread.join(timeout=2)
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         try:
