@@ -34,7 +34,9 @@ def backfill(  # noqa: PLR0913  # the options of one command
 ) -> None:
     """Have beat publish again what a job's schedule named in a past range, one fire after the other. Asks first.
 
-    A fire whose turn comes while the job is paused, outside its windows or still running is recorded as skipped.
+    While the job is throttled it goes on at that share of the pace, or waits. A fire whose turn comes while the job is
+    paused is recorded as skipped, and one outside its windows or during an earlier run waits or is skipped, as the
+    schedule's own fires are.
     """
     definition = find_job(job)
     every = PACE if pace is None else pace
@@ -69,7 +71,8 @@ def backfill(  # noqa: PLR0913  # the options of one command
         )
     else:
         typer.echo(
-            f"asked for {fires} fires of {asked.job} over {takes} (request {asked.id}); beat begins when it wakes"
+            f"asked for {fires} fires of {asked.job} over {takes} (request {asked.id}); beat begins when it wakes, "
+            "and takes longer while the job is throttled"
         )
 
 

@@ -15,7 +15,8 @@ class Candidate(NamedTuple):
 
     `waited` is why it was open until now, None for a new one. `attempts` counts failed publishes. `forced`: whatever
     else still runs. `since` is when the oldest fire that this one stands for was planned, None for its own instant.
-    `ahead` counts the fires of the same job that this tick has planned already. `credit` is the job's, if it has one.
+    `ahead` counts the fires of the same job that this tick has planned already. `credit` is the job's, if it has one,
+    or that of the backfill which has named it.
     """
 
     job: Job

@@ -99,7 +99,7 @@ def _backfilled(job: Job, backfills: tuple[Backfill, ...], now: int) -> tuple[li
             continue
         at = decided_at(backfill.next_at, now)
         origin = f"{BACKFILL}{backfill.id}"
-        candidates.append(Candidate(job=job, nominal=nominal, planned=at, origin=origin, at=at))
+        candidates.append(Candidate(job=job, nominal=nominal, planned=at, origin=origin, at=at, credit=backfill.credit))
         left.append(replace(backfill, cursor=nominal, next_at=at + backfill.every_ms))
     return candidates, tuple(left)
 

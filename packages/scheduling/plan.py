@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from packages.scheduling.backfilling import stepped
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.decide import Panel
 from packages.scheduling.decision import Decision, Reason, Verdict
@@ -73,13 +74,12 @@ def plan_tick(
         before, job_state = ahead.get(name, 0), states[name]
         candidate = due
         if before or job_state.credit is not None:
-            candidate = _new(Candidate, (*due[:9], before, job_state.credit))
+            candidate = _new(Candidate, (*due[:9], before, job_state.credit if due.credit is None else due.credit))
         decision = panel.decide(candidate)
         verdict = decision.verdict
-        if (decision.opinions or job_state.credit is not None) and takes_turns(candidate):
-            credit = credit_after(candidate, decision)
-            if credit != job_state.credit:
-                job_state = job_state.with_credit(credit)
+        stands = False
+        if decision.opinions or job_state.credit is not None:
+            decision, job_state, stands = _turned(job_state, candidate, decision)
         ended: list[OpenFire] = []
         if job_state.open and verdict is not _SKIP and is_scheduled(decision.origin):
             ended, job_state = superseded(job, job_state, decision)
@@ -91,7 +91,7 @@ def plan_tick(
             if job_state is not uncounted:
                 uncounted, counted = job_state, job_state.with_a_fire()
             job_state = counted
-        elif verdict is _DEFER:
+        elif verdict is _DEFER and not stands:
             waits_since = candidate.planned if candidate.since is None else candidate.since
             since = min([waits_since, *[fire.since for fire in ended]]) if ended else waits_since
             decision = ending_in_time(decision, job, since)
@@ -102,6 +102,16 @@ def plan_tick(
             decisions += superseded_by(decision, ended)
         states[name] = job_state
     return TickPlan(tuple(fires), tuple(decisions)), states
+
+
+def _turned(state: JobState, candidate: Candidate, decision: Decision) -> tuple[Decision, JobState, bool]:
+    """What a turn costs; and whether it was that of a backfill, which stands still now."""
+    if takes_turns(candidate):
+        credit = credit_after(candidate, decision)
+        return decision, state if credit == state.credit else state.with_credit(credit), False
+    if candidate.is_backfill:
+        return stepped(state, candidate, decision)
+    return decision, state, False
 
 
 def publish_failed(state: JobState, fire: Fire, now: int) -> JobState:

@@ -29,13 +29,17 @@ class OpenFire:
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """A past range (after `cursor`, to `end` inclusive) that is published again, one fire every `every_ms`."""
+    """A past range (after `cursor`, to `end` inclusive) that is published again, one fire every `every_ms`.
+
+    `credit`, in millionths, is that of its own turns while the job is throttled.
+    """
 
     id: str
     cursor: int
     end: int
     every_ms: int
     next_at: int
+    credit: int = 0
 
 
 class JobState(NamedTuple):

@@ -58,18 +58,18 @@ def is_left_alone(job: Job, snapshot: Snapshot, at: int) -> bool:
 def opinion_at(rate: int, gate: str, candidate: Candidate, reason: Reason, facts: tuple[Fact, ...]) -> Opinion | None:
     """What a gate says of a fire whose job has this rate, in millionths; None where the rate is whole.
 
-    A fire whose publish failed has had its turn. One that has waited for the job's own `max_staleness` goes out.
+    A fire whose publish failed has had its turn, and so has one of a backfill that waits by itself. One that has waited
+    for the job's own `max_staleness` goes out.
     """
     if rate >= ONE or candidate.waited is Reason.PUBLISH_FAILED:
+        return None
+    if candidate.waited is not None and candidate.is_backfill:
         return None
     name, at = candidate.job.name, candidate.at
     said: tuple[Fact, ...] = (*facts, _rate_fact(rate))
     if candidate.job.policies.max_staleness_ms is not None and at >= candidate.deadline:
         return Opinion(gate, Verdict.FIRE, Reason.STALE, holds_until=at + 1, facts=said)
-    if candidate.is_backfill and offset_ms(name, candidate.nominal, ONE) < rate:
-        # Its fires and the schedule's would take each other's turns.
-        return Opinion(gate, Verdict.FIRE, Reason.IN_TURN, holds_until=at + 1, facts=said)
-    has_had_its_turn = candidate.waited in THROTTLED_BY or candidate.is_backfill
+    has_had_its_turn = candidate.waited in THROTTLED_BY
     if not has_had_its_turn:
         # Nothing else that the opinion hangs on is lost once it is given: with it the same can be found again.
         credit = credit_of(candidate)
@@ -88,7 +88,10 @@ def _rate_fact(rate: int) -> Fact:
 
 
 def takes_turns(candidate: Candidate) -> bool:
-    """Whether a fire shares the job's turns: not one that an operator asked for, now or for the past."""
+    """Whether a fire shares the job's turns: not one that an operator asked for, now or for the past.
+
+    Those of a backfill have turns of their own: they and the schedule's would take each other's.
+    """
     return not (candidate.is_asked_for or candidate.is_backfill)
 
 

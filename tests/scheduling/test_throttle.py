@@ -314,18 +314,3 @@ def test_what_goes_out_at_its_max_staleness_is_tried_again_when_the_publish_fail
     assert again is not None
     tried = engine.tick(unserved._replace(taken_at=again), again).fires
     assert [each.decision.nominal for each in tried] == [out[0].decision.nominal]
-
-
-def test_a_backfill_and_the_schedule_do_not_take_each_others_turns() -> None:
-    job = a_job(criticality=SHEDDABLE)
-    snapshot = Snapshot(MIDNIGHT, controllers=throttled(ONE // 2))
-    state, out = JobState(MIDNIGHT), {"schedule": 0, "backfill:x": 0}
-    for number in range(200):
-        scheduled = fire(job, number)
-        past = scheduled._replace(nominal=scheduled.nominal - 1_000 * MINUTE, origin="backfill:x")
-        plan, states = plan_tick({job.name: state._replace(open=())}, snapshot, [scheduled, past])
-        state = states[job.name]
-        for each in plan.fires:
-            out[each.decision.origin] += 1
-    assert out["schedule"] == 100
-    assert 70 < out["backfill:x"] < 130
