@@ -1,4 +1,5 @@
 import base64
+import json
 import logging
 import socket
 from collections.abc import Iterator
@@ -37,9 +38,40 @@ def test_one_number_is_read(server: PrometheusServer, client: PrometheusClient, 
     assert server.asked == [(PATH, 'sum(increase(x{a="b & c"}[5m])) or vector(0)', None)]
 
 
+def remarked(**given: object) -> Answer:
+    return Answer(json.dumps({**json.loads(vector("5").body), **given}).encode())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"infos": ["PromQL info: metric might not be a counter"]},
+        # Versions without a field of their own for it.
+        {"warnings": ['PromQL info: metric might not be a counter, name does not end in _total: "x" (1:6)']},
+        {"warnings": []},
+        {"warnings": None},
+        {"isPartial": False},
+        {"stats": {}},
+    ],
+)
+def test_a_remark_on_the_query_does_no_harm(
+    server: PrometheusServer, client: PrometheusClient, given: dict[str, object]
+) -> None:
+    server.answer = lambda *_: remarked(**given)
+    assert client.value("sum(increase(x[5m]))") == 5
+
+
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
+        (
+            remarked(warnings=["store a is away", "so is b"]),
+            "the answer is incomplete: store a is away",
+        ),
+        (remarked(warnings=["PromQL info: x", "a is away"]), "the answer is incomplete: a is away"),
+        (remarked(warnings=["x" * 900]), f"the answer is incomplete: {'x' * 200}"),
+        (remarked(warnings=[7]), "the answer is incomplete"),
+        (remarked(isPartial=True), "the answer is incomplete"),
         (vector(), "nothing matches the query"),
         (vector("1", "2"), "the query gives 2 numbers, not one: does it sum up?"),
         (vector("NaN"), "nan is no number of events"),

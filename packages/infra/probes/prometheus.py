@@ -27,6 +27,7 @@ _LARGEST_ANSWER: Final = 64 * 1024
 _READ_AT_ONCE: Final = 8 * 1024
 _LONGEST_SAID: Final = 200
 _OK: Final = 200
+_REMARK: Final = "PromQL info"
 _REDIRECTS: Final = range(300, 400)
 # Numbers of events, of which a float still tells one from the next.
 _MOST: Final = 10**15
@@ -77,7 +78,7 @@ class PrometheusClient:
         Raises:
             PrometheusAwayError: nobody answers there.
             NoNumberError: nothing matches the query, or it gives NaN, or another number that counts nothing.
-            PrometheusError: no answer in time, an error, a redirect, or an answer that makes no sense.
+            PrometheusError: no answer in time, an error, a redirect, or an answer that is incomplete or makes no sense.
         """
         from requests import ConnectionError as AwayError
         from requests import RequestException, Timeout
@@ -144,16 +145,31 @@ class PrometheusClient:
         if status != _OK or not isinstance(answer, dict) or answer.get("status") != "success":
             said = answer.get("error") if isinstance(answer, dict) else None
             raise PrometheusError(f"status {status}{self._said(said)}")
+        if (lacks := _lacks(answer)) is not None:
+            raise PrometheusError(f"the answer is incomplete{self._said(lacks)}")
         value = _sample(answer.get("data"))
         if not math.isfinite(value) or not 0 <= value <= _MOST:
             raise NoNumberError(f"{value} is no number of events")
         return value
 
     def _said(self, text: object) -> str:
-        if not isinstance(text, str):
+        if not isinstance(text, str) or not text:
             return ""
         password = self._password.get_secret_value()
         return f": {(text.replace(password, '****') if password else text)[:_LONGEST_SAID]}"
+
+
+def _lacks(answer: dict[str, Any]) -> object:
+    """Why a part of what was counted may be missing, for a store did not answer, say; None if nothing is.
+
+    A server in front of several gives what it has, and says so: as a warning, or by `isPartial` (VictoriaMetrics).
+    """
+    warnings = answer.get("warnings")
+    for warning in warnings if isinstance(warnings, list) else ():
+        # Remarks on the query, which stand among the warnings in versions that have no place of their own for them.
+        if not str(warning).startswith(_REMARK):
+            return warning
+    return "" if answer.get("isPartial") is True else None
 
 
 def _sample(data: Any) -> float:  # noqa: ANN401  # whatever the JSON holds
