@@ -90,10 +90,10 @@ class BeatSettings(CommonSettings):
     backlog_look_again_seconds: ShortSeconds = 30
     backlog_drained_seconds: ShortSeconds = 60
     backlog_calm_share: ShareBelowOne = 0.1
-    backlog_decrease: ShareBelowOne = 0.05
-    backlog_most_decrease: ShareBelowOne = 0.5
+    backlog_decrease: ShareBelowOne = 0.03
+    backlog_most_decrease: ShareBelowOne = 0.9
     backlog_grave_targets: Count = 4
-    backlog_increase: ShareAboveZero = 0.004
+    backlog_increase: ShareAboveZero = 0.002
     backlog_most_doubled: Doublings = 3
     backlog_least_rates: LeastRatesByCriticality = LEAST_RATES
 

@@ -142,7 +142,7 @@ def test_every_threshold_can_be_set() -> None:
             "BACKLOG_LOOK_AGAIN_SECONDS",
             "61 is above BACKLOG_STANDING_SECONDS (60)",
         ),
-        ({"backlog_most_decrease": 0.04}, "BACKLOG_MOST_DECREASE", "0.04 is below BACKLOG_DECREASE (0.05)"),
+        ({"backlog_most_decrease": 0.02}, "BACKLOG_MOST_DECREASE", "0.02 is below BACKLOG_DECREASE (0.03)"),
         # Of a gate that is off, too: turning it on brings no surprise.
         ({"backlog_gate": "off", "backlog_target_seconds": 61}, "BACKLOG_TARGET_SECONDS", "61 is not below"),
     ],

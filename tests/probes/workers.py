@@ -6,7 +6,7 @@ from typing import Any
 from packages.infra.queue.work_counts import WorkCount
 from packages.infra.queue.worker_heartbeats import WorkerState
 
-SPAN_MS = 34_000
+SPAN_MS = 64_000
 
 
 def ended(queue: str, task: str, *, ok: int = 0, failed: int = 0, expired: int = 0) -> WorkCount:

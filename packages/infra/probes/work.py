@@ -11,10 +11,10 @@ from packages.infra.probes.groups import Groups
 from packages.infra.probes.waiting import Waiting
 from packages.infra.queue.work_counts import WorkCount
 from packages.infra.queue.worker_heartbeats import WorkerState
-from packages.scheduling.instants import MINUTE_MS, SECOND_MS
+from packages.scheduling.instants import MINUTE_MS
 from packages.scheduling.readings import QueueReading, TaskReading
 
-PACE_OVER_MS: Final = 30 * SECOND_MS
+PACE_OVER_MS: Final = MINUTE_MS
 TASKS_OVER_MS: Final = 2 * MINUTE_MS
 
 

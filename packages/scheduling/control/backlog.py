@@ -16,7 +16,7 @@ from typing import Final
 
 from packages.scheduling.control.controllers import QueueControl, Unheard
 from packages.scheduling.control.groups import Group, Present, groups_of
-from packages.scheduling.control.look import Look, fitting_rate, look_at
+from packages.scheduling.control.look import Look, cut_rate, fitting_rate, look_at
 from packages.scheduling.control.policy import ONE, SHEDDING_ORDER, BacklogPolicy
 from packages.scheduling.control.unheard import is_unserved, unheard_of
 from packages.scheduling.control.wait import estimated_wait
@@ -26,8 +26,9 @@ from packages.scheduling.snapshot import Reading
 
 # A rate below this share lets through so little that nothing is as good.
 _AS_GOOD_AS_NONE: Final = 20_000
-# So much slower a rate rises where a queue is below its target, but not calm.
+# So much slower a rate rises where a queue is below its target, but not calm; and so much slower again near to it.
 _HARDLY: Final = 8
+_NEAR: Final = 4
 
 
 def step_queues(  # noqa: PLR0913  # all that is known
@@ -74,15 +75,22 @@ def step_queues(  # noqa: PLR0913  # all that is known
     well = {queue for queue, control in seen.items() if control.above_since is None} - unseen
     rising = {group for group in apart if group.queues <= calm}
     # Below the target, and never idle: what could be more is tried out, but hardly.
-    trying = {group for group in apart if group.queues <= well}
+    trying = {group: _tried(group, seen, policy) for group in apart if group.queues <= well}
     after: dict[str, QueueControl] = {}
     for queue, control in seen.items():
         group = groups[queue]
         if group in rising:
             after[queue] = _kept(_risen(control, policy, now), now)
         else:
-            after[queue] = _kept(_held(control, policy.increase // _HARDLY if group in trying else 0), now)
+            after[queue] = _kept(_held(control, trying.get(group, 0)), now)
     return after
+
+
+def _tried(group: Group, seen: Mapping[str, QueueControl], policy: BacklogPolicy) -> int:
+    """What the rates of a group rise by whose queues are below their targets: the less, the nearer one of them is."""
+    increase = policy.increase // _HARDLY
+    left = min(ONE - (seen[queue].wait_ms or 0) * ONE // policy.target_of(queue) for queue in group.queues)
+    return max(increase // _NEAR, increase * left // ONE)
 
 
 def _clamped(control: QueueControl, now: int) -> QueueControl:
@@ -163,8 +171,8 @@ def _relieve(  # noqa: PLR0913, PLR0917  # as above
     if now - control.looked_at < (policy.again_ms if is_plain else policy.standing_ms):
         return
     is_new = not is_throttled or (control.since is not None and now - control.since < policy.drained_ms)
-    most = policy.most_decrease if is_new or (is_grave and grown >= 0) else policy.decrease
-    look = look_at(control, reading, policy, target_ms, now, most=most)
+    is_deep = is_new or (is_grave and grown >= 0)
+    look = look_at(control, reading, policy, target_ms, now, is_deep=is_deep)
     if look.cut and may_cut:
         _cut(queue, look, seen, policy, group, grown=grown, is_grave=is_grave)
     seen[queue] = seen[queue]._replace(looked_at=now, looked_messages=control.messages)
@@ -214,15 +222,17 @@ def _cut_rate(
     control: QueueControl, criticality: Criticality, look: Look, policy: BacklogPolicy, *, is_cause: bool
 ) -> QueueControl:
     least, before = policy.least_rates[criticality], control.rates.get(criticality, ONE)
-    rate = before * (ONE - look.cut) // ONE
-    rates = {**control.rates, criticality: least if rate < max(least, _AS_GOOD_AS_NONE) else rate}
-    fits = control.fits
-    # Below it the queue drains, and what it takes then says little about what it could.
-    if before >= fits.get(criticality, 0):
+    known = control.fits.get(criticality)
+    if is_cause:
+        fits = fitting_rate(before, known, look)
+    else:
         # Who is cut along with others, to make room for a while, can take what it took before, or nearly.
-        fit = fitting_rate(before, look.fits, policy) if is_cause else before * (ONE - policy.decrease) // ONE
-        fits = {**fits, criticality: max(least, fit)}
-    return control._replace(rates=rates, fits=fits)
+        fits = before * (ONE - policy.decrease) // ONE if known is None else known
+    fits = max(least, fits)
+    rate = cut_rate(before, fits, look)
+    if rate < max(least, _AS_GOOD_AS_NONE):
+        rate = least
+    return control._replace(rates={**control.rates, criticality: rate}, fits={**control.fits, criticality: fits})
 
 
 def _risen(control: QueueControl, policy: BacklogPolicy, now: int) -> QueueControl:

@@ -50,10 +50,10 @@ class BacklogPolicy:
     again_ms: int = 30 * SECOND_MS
     drained_ms: int = MINUTE_MS
     calm: int = 100_000
-    decrease: int = 50_000
-    most_decrease: int = 500_000
+    decrease: int = 30_000
+    most_decrease: int = 900_000
     grave: int = 4
-    increase: int = 4_000
+    increase: int = 2_000
     most_doubled: int = 3
     least_rates: Mapping[Criticality, int] = field(default_factory=lambda: LEAST_RATES)
 

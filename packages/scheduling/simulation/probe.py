@@ -1,7 +1,7 @@
 """What the probes of the laboratory tell: the readings that the live ones make out of the broker and the workers.
 
 Heartbeats and counters are those of a worker every 2 s; one that has said nothing for 8 s does not live any more.
-Runs that ended are counted over 30 s by queue and over 2 minutes by task.
+Runs that ended are counted over a minute by queue and over 2 minutes by task.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ from packages.scheduling.snapshot import Reading
 
 HEARTBEAT_MS: Final = 2 * SECOND_MS
 PATIENCE_MS: Final = 8 * SECOND_MS
-QUEUE_WINDOW_MS: Final = 30 * SECOND_MS
+QUEUE_WINDOW_MS: Final = MINUTE_MS
 TASK_WINDOW_MS: Final = 2 * MINUTE_MS
 
 

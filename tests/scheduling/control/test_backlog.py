@@ -59,7 +59,7 @@ def test_critical_work_is_left_alone_unless_it_is_told_otherwise() -> None:
 
 
 def test_a_throttled_queue_is_looked_at_again_sooner_and_cut_a_little_at_a_time() -> None:
-    control = Stepped()
+    control = Stepped(BacklogPolicy(most_decrease=400_000))
     control.step(UNTIL_STANDING, area=waiting(6_000))
     begun = control.rate(SHEDDABLE)
     assert begun == ONE - control.policy.most_decrease
@@ -68,14 +68,14 @@ def test_a_throttled_queue_is_looked_at_again_sooner_and_cut_a_little_at_a_time(
     assert control.rate(SHEDDABLE) == begun
     # What has just begun is not known well yet, and may have to be cut as deep once more.
     control.step(1, area=waiting(6_000))
-    assert control.rate(SHEDDABLE) == begun // 2
+    assert control.rate(SHEDDABLE) == begun * (ONE - control.policy.most_decrease) // ONE
     control.step(2 * again, area=waiting(6_000))
     later = control.rate(SHEDDABLE)
     control.step(again, area=waiting(6_000))
     assert control.rate(SHEDDABLE) == later * (ONE - control.policy.decrease) // ONE
     later = control.rate(SHEDDABLE)
     control.step(again, area=waiting(6_000 * control.policy.grave))
-    assert control.rate(SHEDDABLE) == later // 2
+    assert control.rate(SHEDDABLE) == later * (ONE - control.policy.most_decrease) // ONE
 
 
 def test_a_queue_that_will_soon_have_drained_is_cut_no_further() -> None:
@@ -93,18 +93,22 @@ def test_between_calm_and_overload_hardly_anything_changes() -> None:
     cut = control.rate(SHEDDABLE)
     control.step(100, area=waiting(control.policy.target_ms))
     # Or next to nothing: a queue that is never calm must not be throttled for ever.
-    assert 0 < control.rate(SHEDDABLE) - cut <= 100 * control.policy.increase // 8
+    near = control.rate(SHEDDABLE) - cut
+    control.step(100, area=waiting(control.policy.target_ms // 2))
+    half_way = control.rate(SHEDDABLE) - cut - near
+    assert 0 < near < half_way <= 100 * control.policy.increase // 8
+    cut = control.rate(SHEDDABLE)
     control.step(1, area=waiting(control.policy.calm_ms_of("area")))
     assert control.rate(SHEDDABLE) > cut
 
 
 def test_once_it_has_drained_the_rate_goes_back_to_what_fitted_and_slowly_on() -> None:
-    """Three of four arrivals are completed, so a rate of a good two thirds fits; to drain it is cut to less."""
+    """Three of four arrivals are completed, so a rate of three quarters fits; to drain it is cut to less."""
     control = Stepped()
     for messages in range(100, 100 + 10 * UNTIL_STANDING, 10):
         control.step(1, area=waiting(15_000, messages=messages, completed=180))
     fits = control.queues["area"].fits[SHEDDABLE]
-    assert 650_000 < fits < 700_000
+    assert 720_000 < fits < 750_000
     assert control.rate(SHEDDABLE) < fits
     control.step(1, area=EMPTY)
     assert control.rate(SHEDDABLE) == fits
@@ -135,6 +139,24 @@ def test_a_queue_that_shrinks_is_no_reason_to_cut_into_what_matters_more() -> No
     for messages in range(1_999, 1_800, -1):
         control.step(1, area=waiting(19_000, messages=messages, completed=10))
     assert control.rate(PLUS) == before
+
+
+def test_what_fits_is_learnt_from_every_look_a_little_and_a_queue_that_drains_is_not_cut_far_below_it() -> None:
+    control = Stepped(present={"area": (SHEDDABLE,)})
+    for messages in range(100, 100 + 10 * UNTIL_STANDING, 10):
+        control.step(1, area=waiting(15_000, messages=messages, completed=180))
+    # Long enough for the overload not to be a new one any more.
+    control.step(6, area=EMPTY)
+    first = control.queues["area"].fits[SHEDDABLE]
+    fits, lowest = [first], ONE
+    # Whatever the rate, a twentieth more arrives than is completed.
+    for messages in range(100, 400, 3):
+        control.step(1, area=waiting(6_000, messages=messages, completed=180))
+        fits.append(control.queues["area"].fits[SHEDDABLE])
+        lowest = min(lowest, control.rate(SHEDDABLE) * 1_000 // fits[-1])
+    learnt = [after for before, after in pairwise(fits) if after != before]
+    assert all(0.97 < after / before < 1 for before, after in pairwise([first, *learnt]))
+    assert 945 <= lowest < 1_000
 
 
 def test_a_rate_rises_faster_the_longer_it_is_calm() -> None:
@@ -227,7 +249,7 @@ def test_a_queue_that_is_well_but_never_calm_is_whole_again_in_the_end() -> None
     control = Stepped(present={"area": (SHEDDABLE,)})
     control.step(300, area=waiting(600_000))
     assert control.rate(SHEDDABLE) == 0
-    control.step(2_000, area=waiting(700))
+    control.step(5_000, area=waiting(700))
     assert not control.queues["area"].rates
 
 
@@ -256,7 +278,7 @@ def test_nobody_serves_a_queue_only_as_long_as_that_is_known() -> None:
 
 
 def test_a_clock_that_is_set_back_does_not_put_the_next_look_off() -> None:
-    control = Stepped()
+    control = Stepped(BacklogPolicy(most_decrease=400_000))
     control.step(UNTIL_STANDING + 20, area=waiting(60_000))
     before = control.rate(SHEDDABLE)
     control.now -= 3_600_000

@@ -23,7 +23,7 @@ LEAST = {Criticality.SHEDDABLE: 0, Criticality.SHEDDABLE_PLUS: 0, Criticality.CR
         (BacklogPolicy, {"decrease": 0}, "between 0 and 1"),
         (BacklogPolicy, {"decrease": ONE}, "between 0 and 1"),
         (BacklogPolicy, {"increase": 0}, "between 0 and 1"),
-        (BacklogPolicy, {"most_decrease": 40_000}, "`decrease` the least"),
+        (BacklogPolicy, {"most_decrease": 20_000}, "`decrease` the least"),
         (BacklogPolicy, {"most_decrease": ONE}, "between 0 and 1"),
         (BacklogPolicy, {"calm": ONE + 1}, "calm is a share"),
         (BacklogPolicy, {"grave": 0}, "at least one target"),
