@@ -20,7 +20,7 @@ from packages.infra.beat.wiring import Opened, open_for
 from packages.infra.probes.probe import ProbeReadings
 from packages.scheduling.control.objective import Measure, Objective
 from packages.scheduling.control.policy import ControlPolicy, SloPolicy
-from packages.scheduling.instants import MINUTE_MS, SECOND_MS, to_instant
+from packages.scheduling.instants import MINUTE_MS, SECOND_MS, to_datetime, to_instant
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.readings import QueueReading
 from packages.scheduling.requests import Request
@@ -83,7 +83,7 @@ def test_nothing_is_opened_before_there_is_a_job() -> None:
     world.probing.want([JOB])
     assert world.probing.read(NOW) == world.probes[0].read(NOW)
     assert world.probing.read(NOW) == world.probing.read(NOW + 1)
-    assert [probe.interval_ms for probe in world.probes] == [4_400]
+    assert [probe.interval_ms for probe in world.probes] == [2_500]
 
 
 def test_the_queues_and_tasks_of_the_jobs_are_wanted_once() -> None:
@@ -114,7 +114,7 @@ def test_other_thresholds_hold_from_the_next_reading_on() -> None:
     ("looks", "asked"),
     [
         # There was time shortly before the control goes by the readings, and they are asked for once.
-        ([4_300, 4_399, 4_400, 4_500, 4_900], [0, 4_400]),
+        ([4_200, 4_299, 4_300, 4_400, 4_900], [0, 4_300]),
         ([4_900, 4_999], [0, 4_900]),
         ([], [0]),
     ],
@@ -148,12 +148,12 @@ def test_whenever_the_control_goes_by_readings_they_are_fresh(late_ms: int) -> N
     for now in range(NOW, NOW + 2 * MINUTE_MS, 500):
         told = world.probing.read(now)
         assert told is not None
-        if now >= stepped_at + 5_000 + late_ms:
+        if now >= world.control.policy.interval_end(stepped_at) + late_ms:
             stepped_at = now
             ages.append(now - told.queues["area"].taken_at)
         world.probing.look_ahead(now, stepped_at)
     assert len(ages) > 10
-    assert max(ages) <= 600 + max(late_ms, 500)
+    assert max(ages) <= 700 + max(late_ms, 500)
 
 
 def test_a_probe_is_closed_and_opened_again() -> None:
@@ -229,7 +229,8 @@ def test_a_running_beat_sees_the_queues_of_plain_entries(redis_url: str, broker:
         recorded.append(Recorded(opened.readings))
         return opened._replace(readings=recorded[-1])
 
-    scheduler, clock = AdaptiveScheduler(app), Clock(datetime.now(UTC))
+    begins = Control().policy.interval_end(to_instant(datetime.now(UTC)))
+    scheduler, clock = AdaptiveScheduler(app), Clock(to_datetime(begins))
     scheduler.open_for = opened_for
     on_clock(scheduler, clock)
     settle(scheduler)

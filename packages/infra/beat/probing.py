@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from packages.infra.probes.external_objectives import ExternalObjectives
     from packages.infra.probes.probe import Probe, ProbeReadings
 
-# So long before they are needed readings are asked for, half an interval at most: beat wakes every half second.
-_AHEAD_MS: Final = 600
+# So long before they are needed readings are asked for, half an interval at most: beat wakes every half second, or a
+# little later, and does not ask shortly before something is due.
+_AHEAD_MS: Final = 700
 # So late they are asked for at any cost.
 _PATIENCE_MS: Final = SECOND_MS
 
@@ -52,7 +53,10 @@ class Asked(NamedTuple):
 
 
 class Probing:
-    """One scheduler's probe. `open_probe` gets the ms between two questions at least."""
+    """One scheduler's probe. `open_probe` gets the ms between two questions at least: half a control interval.
+
+    The first step, or one that had to wait for its readings, may be that close to the next one.
+    """
 
     def __init__(self, control: Control, open_probe: Callable[[int], Asked]) -> None:
         self._control = control
@@ -79,7 +83,7 @@ class Probing:
         if policy is None:
             return
         since = self._asked_at if stepped_at is None else stepped_at
-        if self._asked_at <= since and now >= since + policy.interval_ms - _ahead_ms(policy.interval_ms):
+        if self._asked_at <= since and now >= policy.interval_end(since) - min(_AHEAD_MS, policy.interval_ms // 2):
             self._ask(policy, now)
 
     def read(self, now: int) -> "ProbeReadings | None":
@@ -95,7 +99,7 @@ class Probing:
         return self._told
 
     def _ask(self, policy: ControlPolicy, now: int) -> None:
-        interval_ms = policy.interval_ms - _ahead_ms(policy.interval_ms)
+        interval_ms = policy.interval_ms // 2
         if self._asked is not None and self._asked.url != self._control.prometheus_url:
             self.close()
         if self._asked is None:
@@ -120,10 +124,6 @@ class Probing:
             asked.probe.close()
             if asked.external is not None:
                 asked.external.stop()
-
-
-def _ahead_ms(interval_ms: int) -> int:
-    return min(_AHEAD_MS, interval_ms // 2)
 
 
 def probing_of(app: Celery, redis: BrokerRedis | None) -> Probing | None:

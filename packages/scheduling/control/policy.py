@@ -118,7 +118,10 @@ class TargetPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ControlPolicy:
-    """All of them. `interval_ms`: rates and levels change once in it. A reading older than `stale_ms` is absent."""
+    """All of them. `interval_ms`: rates and levels change once in it. A reading older than `stale_ms` is absent.
+
+    The intervals are counted from the epoch: beat may wake late for one, and there are as many as the setting says.
+    """
 
     interval_ms: int = 10 * SECOND_MS
     stale_ms: int = 30 * SECOND_MS
@@ -130,6 +133,10 @@ class ControlPolicy:
     def gate_modes(self) -> Mapping[str, GateMode]:
         """What the gates' objections do, by gate."""
         return {"backlog": self.backlog.mode, "slo": self.slo.mode, "failing_target": self.target.mode}
+
+    def interval_end(self, instant: int) -> int:
+        """The end, not in it, of the control interval that an instant is in."""
+        return (instant // self.interval_ms + 1) * self.interval_ms
 
     def __post_init__(self) -> None:
         if not 0 < self.interval_ms <= self.backlog.standing_ms:

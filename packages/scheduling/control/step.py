@@ -50,8 +50,8 @@ def step(
 
 
 def is_due(controllers: Controllers, policy: ControlPolicy, now: int) -> bool:
-    """Whether an interval is over; also after the clock was set back."""
-    return controllers.stepped_at is None or not 0 <= now - controllers.stepped_at < policy.interval_ms
+    """Whether `now` is in another interval than the last step; a clock that is set back leads to another one, too."""
+    return controllers.stepped_at is None or policy.interval_end(controllers.stepped_at) != policy.interval_end(now)
 
 
 def without_queue(controllers: Controllers, queue: str) -> Controllers:
