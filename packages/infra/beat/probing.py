@@ -2,7 +2,7 @@
 
 The probe is asked when beat has time, shortly before the control goes by the answers, so that nothing that is due waits
 for it; only where beat never has time for so long, in the middle of its work. Nothing of a probe is imported, opened or
-asked before there is a job.
+asked before there is a job, nor by the first tick, which is to publish soon, unless there is something to go on with.
 """
 
 from collections.abc import Callable, Collection
@@ -78,22 +78,28 @@ class Probing:
             self._policy = None
 
     def look_ahead(self, now: int, stepped_at: int | None) -> None:
-        """There is time: ask, if the readings are wanted soon. `stepped_at` is when the control last went by them."""
+        """Ask, if the readings are wanted soon, or if nothing is known: there is time, or they are needed at once.
+
+        `stepped_at` is when the control last went by them.
+        """
         policy = self._control.policy
         if policy is None:
             return
         since = self._asked_at if stepped_at is None else stepped_at
-        if self._asked_at <= since and now >= policy.interval_end(since) - min(_AHEAD_MS, policy.interval_ms // 2):
+        soon = policy.interval_end(since) - min(_AHEAD_MS, policy.interval_ms // 2)
+        if self._told is None or self._asked_at < soon <= now:
             self._ask(policy, now)
 
     def read(self, now: int) -> "ProbeReadings | None":
         """What is known at the instant `now`; None before there is a job, and while there is no policy.
 
-        Asks what was not asked for ahead.
+        Asks what was not asked for ahead; the first time it leaves that to `look_ahead`.
         """
         policy = self._control.policy
         if policy is None:
             return None
+        if self._asked_at == FIRST_INSTANT:
+            self._asked_at = now - policy.interval_ms
         if not 0 <= now - self._asked_at < policy.interval_ms + _PATIENCE_MS:
             self._ask(policy, now)
         return self._told
@@ -117,7 +123,7 @@ class Probing:
         self._told = probe.read(now)
 
     def close(self) -> None:
-        """Let go of the probe; `read` opens it again."""
+        """Let go of the probe; it is opened again by who asks next."""
         asked, self._asked, self._policy, self._told = self._asked, None, None, None
         self._asked_at = FIRST_INSTANT
         if asked is not None:
