@@ -6,8 +6,9 @@ The probe's one round trip for 50 queues is measured by `tests/probes/test_redis
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
+from packages.infra.beat.stored_controllers import controllers_text
 from packages.scheduling.control.controllers import Controllers, QueueControl
 from packages.scheduling.control.policy import ControlPolicy
 from packages.scheduling.control.step import step
@@ -32,8 +33,6 @@ _CRITICALITIES = (Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS)
 
 def main() -> None:
     """Measure and print."""
-    calm = _readings(0)
-    standing = _readings(60 * SECOND_MS)
     halved = Controllers(
         stepped_at=BEGIN, queues={queue: QueueControl(rates=dict.fromkeys(_CRITICALITIES, _HALF)) for queue in _NAMES}
     )
@@ -46,9 +45,11 @@ def main() -> None:
     print(f"  no control            {plain:6.2f}")
     print(f"  nobody is throttled   {neutral:6.2f}   + {neutral - plain:.2f}")
     print(f"  all are, by a half    {throttled:6.2f}   + {throttled - plain:.2f}   (at most {BAR_US:g})")
-    print("One control interval, milliseconds")
-    for words, readings in (("nothing waits", calm), ("all stand", standing)):
-        print(f"  {words:15} {_per_step(readings):6.3f}")
+    print("One control interval of queues that the same workers serve, milliseconds; what is kept of it, kilobytes")
+    for queues in (QUEUES, 200, 1_000):
+        for words, oldest_ms in (("nothing waits", 0), ("all stand", 60 * SECOND_MS)):
+            step_ms, stored_kb = _per_step(queues, oldest_ms)
+            print(f"  {queues:5,} queues, {words:15} {step_ms:7.3f} {stored_kb:8.1f}")
 
 
 def _under(engine: Engine, policy: ControlPolicy, controllers: Controllers) -> None:
@@ -83,31 +84,27 @@ def _per_fire(prepare: Callable[[Engine], None]) -> float:
     return best
 
 
-def _readings(oldest_ms: int) -> Mapping[str, Reading[QueueReading]]:
-    beside = frozenset(_NAMES[:10])
+def _per_step(queues: int, oldest_ms: int) -> tuple[float, float]:
+    names = [f"queue_{number}" for number in range(queues)]
     reading = QueueReading(
         ready=100 if oldest_ms else 0,
         oldest_ms=oldest_ms,
         completed=30,
         over_ms=30 * SECOND_MS,
         consumers=4,
-        beside=beside,
+        group=frozenset(names),
     )
-    return {queue: Reading(reading._replace(beside=beside - {queue}), BEGIN) for queue in _NAMES}
-
-
-def _per_step(readings: Mapping[str, Reading[QueueReading]]) -> float:
     policy = ControlPolicy()
-    present = dict.fromkeys(_NAMES, _CRITICALITIES)
+    present = dict.fromkeys(names, _CRITICALITIES)
     controllers = Controllers()
     best = float("inf")
     for number in range(200):
         now = BEGIN + number * policy.interval_ms
-        fresh = {queue: Reading(reading.value, now) for queue, reading in readings.items()}
+        fresh = dict.fromkeys(names, Reading(reading, now))
         begun_s = time.process_time()
         controllers = step(controllers, Snapshot(now, queues=fresh), policy, present, now)
         best = min(best, (time.process_time() - begun_s) * 1e3)
-    return best
+    return best, len(controllers_text(controllers)) / 1e3
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from packages.scheduling.plan import Fire, publish_failed
 from packages.scheduling.policies import GateMode
 from packages.scheduling.requests import JobRequest, with_request
 from packages.scheduling.resume import after_clock_set_back, asked_again, published_again, taken_in
+from packages.scheduling.served_again import asked_soon, newly_served
 from packages.scheduling.sessions import SessionTable
 from packages.scheduling.slot import Slot
 from packages.scheduling.snapshot import Exemption, Pin, Snapshot
@@ -152,7 +153,11 @@ class Engine:
 
     def tick(self, snapshot: Snapshot, now: int, *, limit: int = 1_000) -> Tick:
         """Decide what is due at `now`, for at most `limit` jobs, the longest due first."""
+        known = self._controlling.controllers
         snapshot = self._controlling.controlled(snapshot, now)
+        if served := newly_served(known, self._controlling.controllers):
+            soon = asked_soon(self._waiting, served, now)
+            self._waiting.wake_earlier(self._index, lambda slot: soon.get(slot.job.name, slot.state))
         said = snapshot.gate_modes, snapshot.pins, snapshot.exempt
         if said != self._said:
             self._ask_again(said, now)
@@ -216,13 +221,7 @@ class Engine:
 
         Returns the states that changed.
         """
-        changed: dict[str, JobState] = {}
-        for slot in self._waiting:
-            state = published_again(slot.state, now)
-            if state is not slot.state:
-                slot.state = changed[slot.job.name] = state
-                self._index.put(slot, now if slot.wake is None else min(now, slot.wake))
-        return changed
+        return self._waiting.wake_earlier(self._index, lambda slot: published_again(slot.state, now))
 
     def take(self, requests: Iterable[JobRequest], now: int) -> dict[str, JobState]:
         """Take over what an operator asks for; one that was taken before, or names no job, changes nothing.
@@ -256,9 +255,7 @@ class Engine:
     def _ask_again(self, said: _Said, now: int) -> None:
         """What waits by a gate above which an operator has said something else need not wait any longer."""
         self._said = said
-        for slot in self._waiting:
-            slot.state = asked_again(slot.state, now)
-            self._look_ahead(slot)
+        self._waiting.wake_earlier(self._index, lambda slot: asked_again(slot.state, now))
 
     def _go_on(self, slots: Sequence[Slot], upcoming: Sequence[int | None], states: Mapping[str, JobState]) -> None:
         """Keep the states of those that have one, and index them anew; `upcoming` is behind the watermark of each."""

@@ -9,7 +9,8 @@ class QueueReading(NamedTuple):
     `ready`: messages that wait at the broker. `oldest_ms`: for how long the oldest of them has waited, if it says.
     `reserved`: messages that a worker has taken and not begun; `running`: begun and not ended. `completed`: runs that
     ended in the last `over_ms`, well or not. `consumers`: workers that live and serve it; 0 only if one is known to
-    have served it and none does now. `beside`: the other queues that its workers serve.
+    have served it and none does now. `group`: the queues that its workers serve, with itself; one object for all queues
+    that have the same.
     """
 
     ready: int | None = None
@@ -19,7 +20,7 @@ class QueueReading(NamedTuple):
     completed: int | None = None
     over_ms: int = 0
     consumers: int | None = None
-    beside: frozenset[str] = frozenset()
+    group: frozenset[str] = frozenset()
 
 
 class TaskReading(NamedTuple):

@@ -22,6 +22,9 @@ from packages.scheduling.snapshot import Pin, Snapshot
 
 # A fire that waits asks again after one to two of these, each at another instant: what waits does not come at once.
 ASK_AGAIN_MS: Final = 2 * MINUTE_MS
+# No job is nominal then. A spread interval has its phase by the hash of 0: by the same one the jobs that fire together
+# would take their turns together.
+_AT_FIRST: Final = -1
 # What operators know the gate of their pins by.
 PINS: Final = "pin"
 
@@ -96,7 +99,7 @@ def is_a_turn(decision: Decision) -> bool:
 
 def credit_of(candidate: Candidate) -> int:
     """The credit of a candidate's job, in millionths; the one that it begins with where it has none."""
-    return offset_ms(candidate.job.name, 0, ONE) if candidate.credit is None else candidate.credit
+    return offset_ms(candidate.job.name, _AT_FIRST, ONE) if candidate.credit is None else candidate.credit
 
 
 def credit_after(candidate: Candidate, decision: Decision) -> int | None:

@@ -1,14 +1,17 @@
 """The jobs of which a fire waits, and how many of them owe one: counted as they come and go, for many may wait."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from packages.scheduling.decision import THROTTLED_BY
+from packages.scheduling.instants import NEVER_ENDS
 from packages.scheduling.model import Criticality, Job
+from packages.scheduling.slot import earliest
 
 if TYPE_CHECKING:
     from packages.scheduling.slot import Slot
     from packages.scheduling.state import JobState
+    from packages.scheduling.wake_index import WakeIndex
 
 
 class WaitingSlots:
@@ -55,6 +58,19 @@ class WaitingSlots:
         self._slots.pop(slot.job.name, None)
         if slot.job.name in self._owing:
             self._owes(slot.job, -1)
+
+    def wake_earlier(self, index: "WakeIndex[Slot]", earlier: "Callable[[Slot], JobState]") -> "dict[str, JobState]":
+        """Have what waits be due as the states have it that `earlier` returns; the same one changes nothing.
+
+        Returns the states that changed, in nothing but when that is.
+        """
+        changed: dict[str, JobState] = {}
+        for slot in self:
+            state = earlier(slot)
+            if state is not slot.state:
+                slot.state = changed[slot.job.name] = state
+                index.put(slot, earliest(state, NEVER_ENDS if slot.wake is None else slot.wake))
+        return changed
 
     def _owes(self, job: Job, more: int) -> None:
         self._owing.symmetric_difference_update((job.name,))

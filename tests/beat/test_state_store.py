@@ -21,7 +21,7 @@ THROTTLED = Controllers(
     stepped_at=1_700_000_000_000,
     queues={
         "q": QueueControl(
-            9_000, WaitBasis.OLDEST, 4, 5, rates={Criticality.SHEDDABLE: 0}, since=7, beside=frozenset({"r"})
+            9_000, WaitBasis.OLDEST, 4, 5, rates={Criticality.SHEDDABLE: 0}, since=7, group=frozenset({"q", "r"})
         )
     },
 )

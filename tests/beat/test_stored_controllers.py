@@ -47,7 +47,7 @@ def test_the_order_in_which_it_came_about_does_not_matter(state: Controllers, ra
 
 def test_it_is_short_and_a_person_can_read_it() -> None:
     assert controllers_text(NEUTRAL) == '{"v":1}'
-    queue = QueueControl(0, WaitBasis.EMPTY, rates={Criticality.SHEDDABLE: 0}, since=9, beside=frozenset("ba"))
+    queue = QueueControl(0, WaitBasis.EMPTY, rates={Criticality.SHEDDABLE: 0}, since=9, group=frozenset("qa"))
     state = Controllers(
         7,
         {"q": queue, "idle": QueueControl()},
@@ -57,10 +57,18 @@ def test_it_is_short_and_a_person_can_read_it() -> None:
     )
     assert controllers_text(state) == (
         '{"v":1,"stepped_at":7,"queues":{"idle":{},'
-        '"q":{"wait_ms":0,"basis":"empty","rates":{"sheddable":0},"since":9,"beside":["a","b"]}},'
+        '"q":{"wait_ms":0,"basis":"empty","rates":{"sheddable":0},"since":9,"group":0}},'
         '"levels":{"fast":{"level":0,"since":0,"sheds":[]}},"targets":{"t":{"rate":0,"since":5}},'
-        '"coalesced":[["q","sheddable_plus",3]]}'
+        '"coalesced":[["q","sheddable_plus",3]],"groups":[["a","q"]]}'
     )
+
+
+def test_queues_that_share_workers_are_named_once_however_many_they_are() -> None:
+    names = [f"queue_{number}" for number in range(1_000)]
+    group = frozenset(names)
+    text = controllers_text(Controllers(7, {name: QueueControl(group=group) for name in names}))
+    assert len(text) < 100 * len(names)
+    assert len({id(queue.group) for queue in controllers_of(text).queues.values()}) == 1
 
 
 FOREIGN: tuple[dict[str, Any], ...] = (
@@ -77,8 +85,18 @@ FOREIGN: tuple[dict[str, Any], ...] = (
     {"queues": {"q": {"rates": {"sheddable": 0.5}}}},
     {"queues": {"q": {"rates": {"nobody": 5}}}},
     {"queues": {"q": {"unserved_since": "now"}}},
-    {"queues": {"q": {"beside": "q"}}},
-    {"queues": {"q": {"beside": [1]}}},
+    {"queues": {"q": {"unheard": 5}}},
+    {"queues": {"q": {"unheard": [1, 2]}}},
+    {"queues": {"q": {"unheard": [-1, None, None]}}},
+    {"queues": {"q": {"unheard": [1, "now", None]}}},
+    {"queues": {"q": {"group": ["q"]}}},
+    {"queues": {"q": {"group": 0}}},
+    {"queues": {"q": {"group": 1}}, "groups": [["q"]]},
+    {"queues": {"q": {"group": -1}}, "groups": [["q"]]},
+    {"queues": {"q": {"group": False}}, "groups": [["q"]]},
+    {"groups": {"q": 5}},
+    {"groups": ["q"]},
+    {"groups": [[1]]},
     {"queues": {"q": {"wait_ms": -1}}},
     {"levels": {"o": {"level": 4, "since": 1}}},
     {"levels": {"o": {"level": 1}}},

@@ -5,7 +5,14 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl, WaitBasis
+from packages.scheduling.control.controllers import (
+    Controllers,
+    LevelControl,
+    QueueControl,
+    TargetControl,
+    Unheard,
+    WaitBasis,
+)
 from packages.scheduling.instants import LAST_INSTANT
 from packages.scheduling.model import Criticality
 from packages.scheduling.readings import QueueReading, TaskReading, WindowCount
@@ -39,7 +46,8 @@ _QUEUE: Final[dict[str, Values]] = {
     "rates": st.dictionaries(_criticalities, _shares),
     "since": _maybe_instants,
     "unserved_since": _maybe_instants,
-    "beside": _sets,
+    "group": _sets,
+    "unheard": st.none() | st.builds(Unheard, _maybe_counts, _maybe_instants, _maybe_instants),
 }
 _LEVEL: Final[dict[str, Values]] = {
     "level": st.integers(0, 3),
@@ -79,7 +87,7 @@ queue_readings = _readings(
         completed=_maybe_counts,
         over_ms=_counts,
         consumers=_maybe_counts,
-        beside=_sets,
+        group=_sets,
     )
 )
 task_readings = _readings(st.builds(TaskReading, _counts, _counts))

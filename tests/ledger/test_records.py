@@ -84,21 +84,21 @@ def test_a_tick_is_read_again(snapshot: Snapshot, control: ControlRecord | str |
 
 
 def test_what_the_control_knew_is_written_in_short() -> None:
-    reading = QueueReading(3, None, 0, 1, 12, 30_000, 2, frozenset("ba"))
+    reading = QueueReading(3, None, 0, 1, 12, 30_000, 2, frozenset("aq"))
     known = ControlRecord(
         queues={"q": Reading(reading, 4_000), "b": Reading(QueueReading(), 4_000)},
         tasks={"t": Reading(TaskReading(9, 3), 4_000)},
         objectives={"fast": Reading((WindowCount(300_000, 1, 40),), 4_500)},
         pins={("q", None): Pin("q", None, 500_000, 1, None, "")},
         exempt={"area.job": Exemption("area.job", 1, 9_000, "why")},
-        controllers=Controllers(stepped_at=4_000, queues={"q": QueueControl(beside=frozenset("ba"))}),
+        controllers=Controllers(stepped_at=4_000, queues={"q": QueueControl(group=frozenset("qa"))}),
     )
     text = tick_text(tick="1.1", term=1, policies="abc", snapshot=Snapshot(taken_at=5_000), looked_at=(), control=known)
     assert text == (
         '{"v":1,"tick":"1.1","term":1,"at":5000,"policies":"abc","control":{'
-        '"queues":{"b":[1000,[null,null,null,null,null,0,null]],"q":[1000,[3,null,0,1,12,30000,2,"a",0]]},"tasks":{"t":[1000,[9,3]]},'
+        '"queues":{"b":[1000,[null,null,null,null,null,0,null]],"q":[1000,[3,null,0,1,12,30000,2,0]]},"tasks":{"t":[1000,[9,3]]},'
         '"objectives":{"fast":[500,[[300000,1,40]]]},"pins":[["q",null,500000,1,null,""]],'
-        '"exempt":[["area.job",1,9000,"why"]],"controllers":{"stepped_at":4000,"queues":{"q":{"beside":["a",0]}}}}}'
+        '"exempt":[["area.job",1,9000,"why"]],"controllers":{"stepped_at":4000,"queues":{"q":{"group":0}}},"groups":[["a","q"]]}}'
     )
     assert tick_of(text).snapshot == known.put_into(Snapshot(taken_at=5_000))
 
@@ -171,7 +171,7 @@ TICK: dict[str, Any] = {"v": 1, "tick": "1.1", "term": 1, "at": 5_000, "policies
         json.dumps({**TICK, "control": 5}),
         json.dumps({**TICK, "control": {"queues": {"q": [0, [1, 2]]}}}),
         json.dumps({**TICK, "control": {"queues": {"q": [0, [1, 0, 0, 0, 0, 0, 0, 1]]}}}),
-        json.dumps({**TICK, "control": {"controllers": {"queues": {"q": {"beside": [0]}}}}}),
+        json.dumps({**TICK, "control": {"controllers": {"queues": {"q": {"group": 0}}}}}),
         json.dumps({**TICK, "control": {"controllers": {"queues": []}}}),
         json.dumps({**TICK, "control": {"queues": {"q": [0, ["many", None, 0, 0, 0, 0, 0]]}}}),
         json.dumps({**TICK, "control": {"tasks": {"t": [None, [1, 2]]}}}),

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery import Celery
@@ -20,14 +20,20 @@ from packages.infra.queue.work_buckets import SEPARATOR
 from packages.infra.queue.work_counts import WorkCounts
 from packages.infra.queue.worker_heartbeats import Heartbeat, WorkerHeartbeats, say
 from packages.infra.telemetry.instants import rfc3339
+from packages.scheduling.control.backlog import step_queues
 from packages.scheduling.control.burn import WINDOWS_MS
 from packages.scheduling.control.objective import Measure, Objective
+from packages.scheduling.control.policy import BacklogPolicy
 from packages.scheduling.instants import DAY_MS, MINUTE_MS, SECOND_MS, to_datetime, to_instant
+from packages.scheduling.model import Criticality
 from packages.scheduling.readings import ObjectiveReading, TaskReading, WindowCount
 from packages.scheduling.snapshot import Reading
 from tests.faults.proxy import Proxy, Way, When
 from tests.probes.eventually import eventually
 from tests.probes.workers import Counts, Heartbeats, ended, worker
+
+if TYPE_CHECKING:
+    from packages.scheduling.control.controllers import QueueControl
 
 INTERVAL_MS = 5 * SECOND_MS
 NOW = to_instant(datetime(2026, 1, 5, 12, tzinfo=UTC))
@@ -83,7 +89,7 @@ def test_what_waits_and_what_workers_tell_come_together(redis_url: str, redis: B
     assert reading.taken_at == NOW
     assert (reading.value.ready, reading.value.running, reading.value.completed) == (1, 1, 4)
     assert reading.value.oldest_ms == 10 * MINUTE_MS
-    assert (reading.value.consumers, reading.value.beside) == (1, frozenset({"x"}))
+    assert (reading.value.consumers, reading.value.group) == (1, frozenset({"area", "x"}))
     assert told.tasks == {"a.b": Reading(TaskReading(4, 3), NOW)}
     probe.close()
 
@@ -239,7 +245,8 @@ def test_what_real_workers_tell_is_read(redis_url: str, redis: BrokerRedis) -> N
     probe.want(["area", "gone", "unheard"], ["a.b"], [])
     told = probe.read(now)
     area, gone, unheard = (told.queues[queue].value for queue in ("area", "gone", "unheard"))
-    assert (area.reserved, area.running, area.completed, area.consumers, area.beside) == (1, 2, 9, 1, frozenset({"x"}))
+    assert (area.reserved, area.running, area.completed, area.consumers) == (1, 2, 9, 1)
+    assert area.group == {"area", "x"}
     assert area.over_ms >= 30 * SECOND_MS
     assert (gone.consumers, unheard.consumers, unheard.completed) == (0, None, None)
     assert told.tasks["a.b"].value == TaskReading(9, 7)
@@ -269,3 +276,26 @@ def test_keys_of_another_kind_leave_what_stands_in_them_unknown(redis: BrokerRed
     assert ready(told) == (0, 5 * SECOND_MS)
     assert told.queues["area"].value.consumers is None
     assert told.tasks == {}
+
+
+def test_whether_messages_are_taken_is_seen_though_no_worker_says_so(redis_url: str, redis: BrokerRedis) -> None:
+    """Workers were rolled back to a version without heartbeats: the last words there are say that they stop."""
+    app, now = app_on(redis_url), to_instant(datetime.now(UTC))
+    say(redis, "before@here", Heartbeat(frozenset({"area"}), frozenset(), 2, {}, {}, is_last=True))
+    probe = open_probe(app, redis, interval_ms=INTERVAL_MS)
+    probe.want(["area"], ["a.b"], [])
+    control: dict[str, QueueControl] = {}
+    unserved: list[bool] = []
+    for step, sent in enumerate((0, 2, 1, 0, 0)):
+        for _ in range(sent):
+            send(app)
+        at = now + step * INTERVAL_MS
+        if step == 3:
+            with app.connection_for_read() as connection, connection.SimpleQueue("area") as queue:
+                queue.get_nowait().ack()
+        control = step_queues(
+            control, probe.read(at).queues, BacklogPolicy(), {"area": tuple(Criticality)}, at, stale_ms=INTERVAL_MS
+        )
+        unserved.append(control["area"].unserved)
+    assert unserved == [False, True, True, False, False]
+    probe.close()

@@ -64,12 +64,26 @@ def test_what_is_under_way_is_summed_over_the_workers_that_live() -> None:
     )
     reading = work.queue("area", ONE)
     assert (reading.reserved, reading.running, reading.consumers) == (3, 1, 1)
-    assert reading.beside == {"x"}
+    assert reading.group == {"area", "x"}
+
+
+def test_queues_of_the_same_workers_have_their_names_from_one_object_also_the_next_time() -> None:
+    work = told(
+        Counts(),
+        *(worker(*sorted(queues)) for queues in ({"area", "x"}, {"x", "area"}, {"y", "x"})),
+    )
+    area, x, y = (work.queue(queue, ONE).group for queue in ("area", "x", "y"))
+    assert [sorted(group) for group in (area, x, y)] == [["area", "x"], ["area", "x", "y"], ["x", "y"]]
+    again = Echo()
+    work.ask(again, NOW)
+    work.take(again.answers, NOW)
+    for queue, group in (("area", area), ("x", x), ("y", y)):
+        assert work.queue(queue, ONE).group is group
 
 
 def test_what_dead_workers_had_taken_is_not_known_to_be_under_way_anywhere() -> None:
     reading = told(Counts(), worker("area", "x", alive=False, reserved={"area": 5})).queue("area", ONE)
-    assert (reading.reserved, reading.running, reading.consumers, reading.beside) == (None, None, 0, frozenset())
+    assert (reading.reserved, reading.running, reading.consumers, reading.group) == (None, None, 0, frozenset())
 
 
 def test_the_pace_of_a_queue_counts_runs_of_all_tasks_well_or_not() -> None:
@@ -86,6 +100,12 @@ def test_the_pace_of_a_queue_counts_runs_of_all_tasks_well_or_not() -> None:
 def test_a_queue_that_is_served_and_completes_nothing_has_a_pace_of_zero() -> None:
     reading = told(Counts(), worker("area")).queue("area", ONE)
     assert (reading.completed, reading.over_ms) == (0, SPAN_MS)
+
+
+def test_what_workers_complete_that_tell_nothing_is_not_known_to_be_nothing() -> None:
+    gone = worker("area", alive=False)
+    assert told(Counts(), gone).queue("area", ONE).completed is None
+    assert told(Counts(ended("area", "a", ok=3)), gone).queue("area", ONE).completed == 3
 
 
 def test_tasks_are_summed_over_all_queues() -> None:

@@ -17,6 +17,7 @@ from packages.scheduling.policies import GateMode, OverlapMode, Policies
 from packages.scheduling.snapshot import Exemption, Pin, Reading, Run, Snapshot
 from packages.scheduling.state import JobState
 from packages.scheduling.throttle import ASK_AGAIN_MS
+from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.scheduling.jobs import MIDNIGHT, MINUTE, a_job
 
 if TYPE_CHECKING:
@@ -77,6 +78,17 @@ def test_jobs_do_not_all_wait_for_the_same_fire() -> None:
     snapshot = Snapshot(MIDNIGHT, controllers=throttled(ONE // 2))
     first = [decide(fire(a_job(f"area.job_{n}", criticality=SHEDDABLE), 0), snapshot).verdict for n in range(1_000)]
     assert 400 < first.count(Verdict.FIRE) < 600
+
+
+def test_jobs_of_a_spread_interval_that_fire_together_do_not_take_their_turns_together() -> None:
+    """The credit that a job begins with is not its phase: a tenth of the period would bring all that goes out."""
+    snapshot = Snapshot(MIDNIGHT, controllers=throttled(ONE // 2))
+    out = [0] * 10
+    for number in range(1_000):
+        interval = IntervalTrigger(MINUTE).spread_by(f"area.job_{number}")
+        job = a_job(f"area.job_{number}", trigger=interval, criticality=SHEDDABLE)
+        out[interval.phase_ms * 10 // MINUTE] += decide(fire(job, 0), snapshot).verdict is Verdict.FIRE
+    assert all(20 < each < 80 for each in out)
 
 
 @pytest.mark.parametrize(

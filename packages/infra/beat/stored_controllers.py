@@ -3,14 +3,17 @@
 Nothing is decided here. What cannot be read raises `ForeignValueError`; who reads decides what then.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
+from packages.infra.beat.stored_groups import Group, GroupTable, group_of, groups_of_plain
 from packages.infra.beat.stored_values import VERSION, ForeignValueError, json_text, raw_of
 from packages.scheduling.control.controllers import (
     Controllers,
     LevelControl,
     QueueControl,
     TargetControl,
+    Unheard,
     WaitBasis,
 )
 from packages.scheduling.control.policy import ONE
@@ -29,14 +32,16 @@ _FIELDS: Final = frozenset(Controllers._fields)
 
 def controllers_text(controllers: Controllers) -> str:
     """The state as text: the same one for equal states."""
-    return json_text({"v": VERSION, **controllers_plain(controllers)})
+    groups = GroupTable()
+    plain = controllers_plain(controllers, groups)
+    return json_text({"v": VERSION, **plain, **_without_nothing(groups=groups.plain)})
 
 
-def controllers_plain(controllers: Controllers) -> dict[str, Any]:
-    """The state as what JSON knows, without a version: for a text that has it as a part."""
+def controllers_plain(controllers: Controllers, groups: GroupTable) -> dict[str, Any]:
+    """The state as what JSON knows, without a version and its groups: for a text that has it and them as parts."""
     return _without_nothing(
         stepped_at=controllers.stepped_at,
-        queues={name: _queue_plain(queue) for name, queue in sorted(controllers.queues.items())},
+        queues={name: _queue_plain(queue, groups) for name, queue in sorted(controllers.queues.items())},
         levels={name: _level_plain(level) for name, level in sorted(controllers.levels.items())},
         targets={task: _without_nothing(**target._asdict()) for task, target in sorted(controllers.targets.items())},
         coalesced=[[*key, count] for key, count in sorted(controllers.coalesced.items())],
@@ -50,13 +55,15 @@ def controllers_of(text: str | bytes) -> Controllers:
         ForeignValueError: it is no such text.
     """
     try:
-        return controllers_of_plain(raw_of(text))
+        raw = raw_of(text)
+        groups = groups_of_plain(raw.pop("groups", []))
+        return controllers_of_plain(raw, groups)
     except ValueError as error:
         raise ForeignValueError(f"no state of the control of version {VERSION}: {error}") from error
 
 
-def controllers_of_plain(raw: object) -> Controllers:
-    """The state that `controllers_plain` made.
+def controllers_of_plain(raw: object, groups: Sequence[Group]) -> Controllers:
+    """The state that `controllers_plain` made, with the groups of the same text.
 
     Raises:
         ForeignValueError: it is no such thing.
@@ -65,7 +72,7 @@ def controllers_of_plain(raw: object) -> Controllers:
         given = _fields(raw, _FIELDS)
         return Controllers(
             stepped_at=_instant_or_none(given.get("stepped_at")),
-            queues={_str(name): _queue(queue) for name, queue in _dict(given.get("queues", {})).items()},
+            queues={_str(name): _queue(queue, groups) for name, queue in _dict(given.get("queues", {})).items()},
             levels={_str(name): _level(level) for name, level in _dict(given.get("levels", {})).items()},
             targets={_str(task): _target(target) for task, target in _dict(given.get("targets", {})).items()},
             coalesced={
@@ -77,7 +84,7 @@ def controllers_of_plain(raw: object) -> Controllers:
         raise ForeignValueError(f"no state of the control: {error}") from error
 
 
-def _queue_plain(queue: QueueControl) -> dict[str, Any]:
+def _queue_plain(queue: QueueControl, groups: GroupTable) -> dict[str, Any]:
     return _without_nothing(
         wait_ms=queue.wait_ms,
         basis=queue.basis,
@@ -90,7 +97,8 @@ def _queue_plain(queue: QueueControl) -> dict[str, Any]:
         rates=dict(sorted(queue.rates.items())),
         since=queue.since,
         unserved_since=queue.unserved_since,
-        beside=sorted(queue.beside),
+        group=groups.number(queue.group),
+        unheard=None if queue.unheard is None else list(queue.unheard),
     )
 
 
@@ -106,7 +114,7 @@ def _without_nothing(**values: object) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not (value is None or value is False or value in ({}, []))}
 
 
-def _queue(raw: object) -> QueueControl:
+def _queue(raw: object, groups: Sequence[Group]) -> QueueControl:
     given = _fields(raw, _QUEUE_FIELDS)
     basis = given.get("basis")
     return QueueControl(
@@ -121,8 +129,14 @@ def _queue(raw: object) -> QueueControl:
         rates=_shares(given.get("rates", {})),
         since=_instant_or_none(given.get("since")),
         unserved_since=_instant_or_none(given.get("unserved_since")),
-        beside=_names(given.get("beside", [])),
+        group=group_of(given.get("group"), groups),
+        unheard=None if (unheard := given.get("unheard")) is None else _unheard(unheard),
     )
+
+
+def _unheard(raw: object) -> Unheard:
+    ready, oldest_at, taken_at = _list(raw)
+    return Unheard(_count_or_none(ready), _instant_or_none(oldest_at), _instant_or_none(taken_at))
 
 
 def _shares(raw: object) -> dict[Criticality, int]:

@@ -4,11 +4,12 @@ It changes once per control interval, and ticks may be many: it is written with 
 the records that follow name that one. Nothing is decided here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from packages.infra.beat.stored_controllers import controllers_of_plain, controllers_plain
+from packages.infra.beat.stored_groups import Group, GroupTable, group_of, groups_of_plain
 from packages.scheduling.control.controllers import NEUTRAL, Controllers
 from packages.scheduling.model import Criticality
 from packages.scheduling.readings import ObjectiveReading, QueueReading, TaskReading, WindowCount
@@ -42,18 +43,11 @@ NOTHING_KNOWN: Final = ControlRecord()
 
 
 def control_plain(known: ControlRecord, at: int) -> dict[str, Any]:
-    """The same as what JSON knows; a reading is written with its age at the instant `at`, in ms.
-
-    Queues that share workers are told by their number among the sorted names of `queues`: else each would name all.
-    """
-    numbers = {name: number for number, name in enumerate(sorted(known.queues))}
-    controllers = controllers_plain(known.controllers)
-    for queue in controllers.get("queues", {}).values():
-        if beside := queue.get("beside"):
-            queue["beside"] = _numbered(beside, numbers)
+    """The same as what JSON knows; a reading is written with its age at the instant `at`, in ms."""
+    groups = GroupTable()
     plain: dict[str, Any] = {
         "queues": {
-            name: _aged(known.queues[name], at, _queue_plain(known.queues[name].value, numbers)) for name in numbers
+            name: _aged(each, at, _queue_plain(each.value, groups)) for name, each in sorted(known.queues.items())
         },
         "tasks": {name: _aged(each, at, list(each.value)) for name, each in sorted(known.tasks.items())},
         "objectives": {
@@ -62,8 +56,9 @@ def control_plain(known: ControlRecord, at: int) -> dict[str, Any]:
         },
         "pins": [list(pin) for pin in known.pins.values()],
         "exempt": [list(each) for each in known.exempt.values()],
-        "controllers": controllers,
+        "controllers": controllers_plain(known.controllers, groups),
     }
+    plain["groups"] = groups.plain
     return {name: value for name, value in plain.items() if value}
 
 
@@ -75,20 +70,17 @@ def control_of_plain(raw: dict[str, Any], at: int) -> ControlRecord:
     """
     pins = [_pin(*each) for each in raw.get("pins", ())]
     exempt = [Exemption(*each) for each in raw.get("exempt", ())]
-    names = sorted(raw.get("queues", ()))
-    controllers = raw.get("controllers", {})
-    for queue in controllers.get("queues", {}).values():
-        if "beside" in queue:
-            queue["beside"] = _named(queue["beside"], names)
+    groups = groups_of_plain(raw.get("groups", []))
     return ControlRecord(
         queues={
-            name: _reading(each, at, lambda plain: _queue(plain, names)) for name, each in raw.get("queues", {}).items()
+            name: _reading(each, at, lambda plain: _queue(plain, groups))
+            for name, each in raw.get("queues", {}).items()
         },
         tasks={name: _reading(each, at, _task) for name, each in raw.get("tasks", {}).items()},
         objectives={name: _reading(each, at, _windows) for name, each in raw.get("objectives", {}).items()},
         pins={(pin.queue, pin.criticality): pin for pin in pins},
         exempt={each.job: each for each in exempt},
-        controllers=controllers_of_plain(controllers),
+        controllers=controllers_of_plain(raw.get("controllers", {}), groups),
     )
 
 
@@ -101,26 +93,20 @@ def _reading(raw: Any, at: int, value_of: Any) -> Reading[Any]:  # noqa: ANN401 
     return Reading(value_of(plain), at - _int(age_ms))
 
 
-def _queue_plain(queue: QueueReading, numbers: Mapping[str, int]) -> list[Any]:
-    *counts, beside = queue
-    return [*counts, *_numbered(sorted(beside), numbers)]
+def _queue_plain(queue: QueueReading, groups: GroupTable) -> list[Any]:
+    *counts, group = queue
+    number = groups.number(group)
+    return counts if number is None else [*counts, number]
 
 
-def _numbered(names: Iterable[str], numbers: Mapping[str, int]) -> list[str | int]:
-    return [numbers.get(name, name) for name in names]
-
-
-def _named(numbered: Iterable[str | int], names: Sequence[str]) -> list[str]:
-    return [names[each] if isinstance(each, int) else _str(each) for each in numbered]
-
-
-def _queue(plain: list[Any], names: Sequence[str]) -> QueueReading:
-    ready, oldest_ms, reserved, running, completed, over_ms, consumers, *beside = plain
+def _queue(plain: list[Any], groups: Sequence[Group]) -> QueueReading:
+    ready, oldest_ms, reserved, running, completed, over_ms, consumers, *named = plain
     for number in (ready, oldest_ms, reserved, running, completed, consumers):
         if number is not None:
             _int(number)
+    [group] = named or [None]
     return QueueReading(
-        ready, oldest_ms, reserved, running, completed, _int(over_ms), consumers, frozenset(_named(beside, names))
+        ready, oldest_ms, reserved, running, completed, _int(over_ms), consumers, group_of(group, groups)
     )
 
 

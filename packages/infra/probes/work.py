@@ -7,6 +7,7 @@ is not zero. Workers that tell nothing beside others that do are not seen.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
+from packages.infra.probes.groups import Groups
 from packages.infra.probes.waiting import Waiting
 from packages.infra.queue.work_counts import WorkCount
 from packages.infra.queue.worker_heartbeats import WorkerState
@@ -61,6 +62,7 @@ class Work:
         self._heartbeats = heartbeats
         self._asked = (0, 0)
         self._workers: Mapping[str, WorkerState] = {}
+        self._groups = Groups()
         self._pace: dict[str, int] = {}
         self._pace_over_ms = 0
 
@@ -72,7 +74,7 @@ class Work:
     def take(self, answers: Sequence[Any], now: int) -> None:
         """Take the answers to exactly these."""
         of_heartbeats, _ = self._asked
-        self._workers = self._heartbeats.take(answers[:of_heartbeats])
+        self._workers = self._groups.take(self._heartbeats.take(answers[:of_heartbeats]))
         self._counts.take(answers[of_heartbeats:], now)
         self._pace = {}
         for count in self._counts.counts(PACE_OVER_MS, now):
@@ -92,10 +94,11 @@ class Work:
             # What a dead worker had taken is under way nowhere, and may come back.
             reserved=sum(worker.reserved.get(name, 0) for worker in alive) if alive else None,
             running=sum(worker.running.get(name, 0) for worker in alive) if alive else None,
-            completed=self._pace.get(name, 0),
+            # While nobody says that it serves the queue, nobody says that nothing was completed either.
+            completed=self._pace.get(name, 0 if serving else None),
             over_ms=self._pace_over_ms,
             consumers=len(serving),
-            beside=frozenset[str]().union(*(worker.queues for worker in serving)) - {name},
+            group=self._groups.served_by(serving),
         )
 
     def tasks(self, names: Collection[str], now: int) -> Mapping[str, TaskReading]:

@@ -11,19 +11,18 @@ cut before critical work in the overloaded one, and nothing rises while one of t
 Decides nothing about a single fire.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from packages.scheduling.control.controllers import QueueControl
+from packages.scheduling.control.controllers import QueueControl, Unheard
+from packages.scheduling.control.groups import Group, Present, groups_of
 from packages.scheduling.control.look import Look, fitting_rate, look_at
 from packages.scheduling.control.policy import ONE, SHEDDING_ORDER, BacklogPolicy
+from packages.scheduling.control.unheard import is_unserved, unheard_of
 from packages.scheduling.control.wait import estimated_wait
 from packages.scheduling.model import Criticality
 from packages.scheduling.readings import QueueReading
 from packages.scheduling.snapshot import Reading
-
-# Which criticalities have jobs, by queue.
-Present = Mapping[str, Collection[Criticality]]
 
 # A rate below this share lets through so little that nothing is as good.
 _AS_GOOD_AS_NONE: Final = 20_000
@@ -45,9 +44,7 @@ def step_queues(  # noqa: PLR0913  # all that is known
     After that they rise as if nothing waited: who cannot be seen must not be held for ever.
     """
     fresh = {
-        queue: readings[queue].value
-        for queue in present
-        if queue in readings and readings[queue].age_ms(now) <= stale_ms
+        queue: readings[queue] for queue in present if queue in readings and readings[queue].age_ms(now) <= stale_ms
     }
     # Not read just now, but lately.
     unseen = {
@@ -59,34 +56,53 @@ def step_queues(  # noqa: PLR0913  # all that is known
     for queue in present:
         before = _clamped(queues.get(queue, QueueControl()), now)
         if queue in fresh:
-            seen[queue] = _seen(before, fresh[queue], policy.target_of(queue), now)
+            seen[queue] = _seen(before, fresh[queue], policy.target_of(queue), policy.standing_ms, now)
         else:
             seen[queue] = _not_seen(before, is_lately=queue in unseen)
+    groups = groups_of(seen, present)
+    apart = set(groups.values())
     throttled = {queue for queue, control in seen.items() if control.rates}
-    for queue in list(seen):
-        _relieve(
-            queue, seen, fresh.get(queue), policy, present, now, is_throttled=bool(throttled & _group(queue, seen))
-        )
-    calm = {queue for queue, control in seen.items() if _is_calm(control, policy.calm_ms_of(queue))}
-    well = {queue for queue, control in seen.items() if control.above_since is None}
+    need_room = {group for group in apart if not group.queues.isdisjoint(throttled)}
+    for queue, group in groups.items():
+        if queue in fresh:
+            _relieve(queue, seen, fresh[queue].value, policy, group, now, is_throttled=group in need_room)
+    calm = {queue for queue, control in seen.items() if _is_calm(control, policy.calm_ms_of(queue))} - unseen
+    well = {queue for queue, control in seen.items() if control.above_since is None} - unseen
+    rising = {group for group in apart if group.queues <= calm}
+    # Below the target, and never idle: what could be more is tried out, but hardly.
+    trying = {group for group in apart if group.queues <= well}
     after: dict[str, QueueControl] = {}
     for queue, control in seen.items():
-        group = _group(queue, seen)
-        if group <= calm - unseen:
+        group = groups[queue]
+        if group in rising:
             after[queue] = _kept(_risen(control, policy, now), now)
         else:
-            # Below the target, and never idle: what could be more is tried out, but hardly.
-            after[queue] = _kept(_held(control, policy.increase // _HARDLY if group <= well - unseen else 0), now)
+            after[queue] = _kept(_held(control, policy.increase // _HARDLY if group in trying else 0), now)
     return after
 
 
 def _clamped(control: QueueControl, now: int) -> QueueControl:
     """The same after the clock was set back: nothing began in what is the future now."""
-    instants = control.above_since, control.looked_at, control.calm_since, control.since, control.unserved_since
+    unheard = control.unheard or Unheard()
+    instants = (
+        control.above_since,
+        control.looked_at,
+        control.calm_since,
+        control.since,
+        control.unserved_since,
+        unheard.taken_at,
+    )
     if all(instant is None or instant <= now for instant in instants):
         return control
-    above, looked, calm, since, unserved = (None if each is None else min(each, now) for each in instants)
-    return control._replace(above_since=above, looked_at=looked, calm_since=calm, since=since, unserved_since=unserved)
+    above, looked, calm, since, unserved, taken = (None if each is None else min(each, now) for each in instants)
+    return control._replace(
+        above_since=above,
+        looked_at=looked,
+        calm_since=calm,
+        since=since,
+        unserved_since=unserved,
+        unheard=control.unheard and unheard._replace(taken_at=taken),
+    )
 
 
 def _not_seen(before: QueueControl, *, is_lately: bool) -> QueueControl:
@@ -94,21 +110,25 @@ def _not_seen(before: QueueControl, *, is_lately: bool) -> QueueControl:
     control = before._replace(wait_ms=None, basis=None, messages=None)
     if is_lately:
         return control
-    return control._replace(above_since=None, looked_at=None, looked_messages=None, unserved_since=None)
+    return control._replace(above_since=None, looked_at=None, looked_messages=None, unserved_since=None, unheard=None)
 
 
-def _seen(before: QueueControl, reading: QueueReading, target_ms: int, now: int) -> QueueControl:
+def _seen(
+    before: QueueControl, reading: Reading[QueueReading], target_ms: int, standing_ms: int, now: int
+) -> QueueControl:
     """What the reading says of the queue."""
-    wait = estimated_wait(reading)
+    wait = estimated_wait(reading.value)
+    unheard = unheard_of(before.unheard, reading, now)
     unserved_since = None
-    if reading.consumers == 0:
+    if is_unserved(unheard, standing_ms, now):
         unserved_since = now if before.unserved_since is None else before.unserved_since
     control = before._replace(
         wait_ms=None if wait is None else wait.ms,
         basis=None if wait is None else wait.basis,
         messages=None if wait is None else wait.messages,
         unserved_since=unserved_since,
-        beside=reading.beside,
+        group=reading.value.group,
+        unheard=unheard,
     )
     if wait is None or control.unserved or (wait.ms is not None and wait.ms <= target_ms):
         return control._replace(above_since=None, looked_at=None, looked_messages=None)
@@ -120,16 +140,16 @@ def _seen(before: QueueControl, reading: QueueReading, target_ms: int, now: int)
 def _relieve(  # noqa: PLR0913, PLR0917  # as above
     queue: str,
     seen: dict[str, QueueControl],
-    reading: QueueReading | None,
+    reading: QueueReading,
     policy: BacklogPolicy,
-    present: Present,
+    group: Group,
     now: int,
     *,
     is_throttled: bool,
 ) -> None:
     """Look at a queue whose wait has stood for long enough, and cut what it needs. `is_throttled`: it or its group."""
     control, target_ms = seen[queue], policy.target_of(queue)
-    if reading is None or control.looked_at is None:
+    if control.looked_at is None:
         return
     grown = (control.messages or 0) - (control.looked_messages or 0)
     is_grave = control.wait_ms is None or control.wait_ms >= policy.grave * target_ms
@@ -141,7 +161,7 @@ def _relieve(  # noqa: PLR0913, PLR0917  # as above
     most = policy.most_decrease if is_new or (is_grave and grown >= 0) else policy.decrease
     look = look_at(control, reading, policy, target_ms, now, most=most)
     if look.cut:
-        _cut(queue, look, seen, policy, present, grown=grown, is_grave=is_grave)
+        _cut(queue, look, seen, policy, group, grown=grown, is_grave=is_grave)
     seen[queue] = seen[queue]._replace(looked_at=now, looked_messages=control.messages)
 
 
@@ -150,7 +170,7 @@ def _cut(  # noqa: PLR0913  # as above
     look: Look,
     seen: dict[str, QueueControl],
     policy: BacklogPolicy,
-    present: Present,
+    group: Group,
     *,
     grown: int,
     is_grave: bool,
@@ -160,22 +180,29 @@ def _cut(  # noqa: PLR0913  # as above
     While the queue shrinks nobody more critical is cut than before: what has piled up needs its time. Where it is grave
     and grows, both kinds of sheddable work are cut at once.
     """
-    beside = sorted(_group(queue, seen) - {queue})
     has_cut = False
     for criticality in SHEDDING_ORDER:
-        least = policy.least_rates[criticality]
-        # Critical work of another queue is nobody's reserve.
-        for group in ([queue],) if criticality.is_critical else ([queue], beside):
-            having = [each for each in group if criticality in present[each]]
-            cuttable = [each for each in having if seen[each].rates.get(criticality, ONE) > least]
+        for has_jobs, cuttable in _reserves(queue, criticality, policy.least_rates[criticality], seen, group):
             for each in cuttable:
                 is_cause = each == queue and not has_cut
                 seen[each] = _cut_rate(seen[each], criticality, look, policy, is_cause=is_cause)
             has_cut |= bool(cuttable)
             if cuttable and not (is_grave and grown > 0 and criticality is SHEDDING_ORDER[0]):
                 return
-            if having and grown < 0:
+            if has_jobs and grown < 0:
                 return
+
+
+def _reserves(
+    queue: str, criticality: Criticality, least: int, seen: Mapping[str, QueueControl], group: Group
+) -> Iterator[tuple[bool, list[str]]]:
+    """Whether there are jobs of the criticality, and whose rates can be cut: in the queue, then in those beside it."""
+    has_jobs = group.has_jobs(queue, criticality)
+    yield has_jobs, [queue] if has_jobs and seen[queue].rates.get(criticality, ONE) > least else []
+    # Critical work of another queue is nobody's reserve.
+    if not criticality.is_critical:
+        cuttable = group.cuttable(criticality, least, seen)
+        yield len(group.having(criticality)) > has_jobs, [each for each in cuttable if each != queue]
 
 
 def _cut_rate(
@@ -226,8 +253,3 @@ def _kept(control: QueueControl, now: int) -> QueueControl:
 
 def _is_calm(control: QueueControl, calm_ms: int) -> bool:
     return control.above_since is None and (control.wait_ms is None or control.wait_ms <= calm_ms)
-
-
-def _group(queue: str, seen: Mapping[str, QueueControl]) -> set[str]:
-    """The queue, and those that share its workers and have jobs."""
-    return {queue, *(seen[queue].beside & seen.keys())}

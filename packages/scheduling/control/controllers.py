@@ -19,14 +19,27 @@ class WaitBasis(StrEnum):
     STUCK = "stuck"
 
 
+class Unheard(NamedTuple):
+    """A queue that no worker that lives says it serves, as it was read last.
+
+    `ready`: messages that wait, None if that is not known; `oldest_at`: when the oldest of them was published, if it
+    says. `taken_at`: when it was last seen that somebody takes messages all the same, or that after it none waited.
+    """
+
+    ready: int | None = None
+    oldest_at: int | None = None
+    taken_at: int | None = None
+
+
 class QueueControl(NamedTuple):
     """One queue. `rates`: what share of the fires of a criticality is let through, in millionths; a missing one is all.
 
     `wait_ms` None: not known, or, when `basis` is `stuck`, without end. `messages`: how many wait. `above_since`: since
     when the wait has never been below the target; `looked_at`, with `looked_messages`: when it was last looked at for a
     cut. `calm_since`: since when the rates have been rising. `fits`: the rates that the queue can take, of those that
-    were cut. `since`: since when it is throttled. `unserved_since`: since when nobody consumes it; None: somebody does,
-    as far as is known. `beside`: the queues that share its workers.
+    were cut. `since`: since when it is throttled. `unserved_since`: since when nobody consumes it, and messages
+    wait; None: somebody does, as far as is known. `group`: the queues that share its workers, with itself; empty where
+    nobody says. `unheard`: what is known of it while no worker says that it serves it.
     """
 
     wait_ms: int | None = None
@@ -40,7 +53,8 @@ class QueueControl(NamedTuple):
     rates: Mapping[Criticality, int] = _NOTHING
     since: int | None = None
     unserved_since: int | None = None
-    beside: frozenset[str] = frozenset()
+    group: frozenset[str] = frozenset()
+    unheard: Unheard | None = None
 
     @property
     def unserved(self) -> bool:

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Protocol
 
-from packages.scheduling.control.backlog import Present, step_queues
+from packages.scheduling.control.backlog import step_queues
 from packages.scheduling.control.burn import step_levels
 from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl
 from packages.scheduling.control.failing import step_targets
+from packages.scheduling.control.groups import Present
 from packages.scheduling.control.policy import ControlPolicy
 from packages.scheduling.gates import backlog, failing_target, slo
 from packages.scheduling.policies import GateMode

@@ -74,7 +74,7 @@ class Probe:
             completed=len(completed),
             over_ms=QUEUE_WINDOW_MS,
             consumers=len(alive) if serving else None,
-            beside=frozenset(other for worker in alive for other in worker.spec.queues) - {queue},
+            group=frozenset(other for worker in alive for other in worker.spec.queues),
         )
 
     def _held(self, worker: Worker) -> Sequence[Message]:

@@ -6,8 +6,8 @@ criticality. It remembers nothing, and knows nothing of queues that share worker
 
 from typing import Final
 
-from packages.scheduling.control.backlog import Present
 from packages.scheduling.control.controllers import Controllers, QueueControl
+from packages.scheduling.control.groups import Present
 from packages.scheduling.control.policy import ONE, ControlPolicy
 from packages.scheduling.control.wait import estimated_wait
 from packages.scheduling.snapshot import Snapshot

@@ -6,8 +6,8 @@ that share workers.
 
 from typing import Final
 
-from packages.scheduling.control.backlog import Present
 from packages.scheduling.control.controllers import Controllers, QueueControl
+from packages.scheduling.control.groups import Present
 from packages.scheduling.control.policy import ControlPolicy
 from packages.scheduling.model import Criticality
 from packages.scheduling.snapshot import Snapshot

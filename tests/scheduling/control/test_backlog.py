@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SHEDDABLE, PLUS, CRITICAL, CRITICAL_PLUS = ALL
 # A wait above the target must have stood for a minute: the first and twelve more readings.
 UNTIL_STANDING = 13
+SHARED = frozenset({"trading", "area"})
 
 
 def test_a_wait_that_stands_for_the_interval_is_an_overload_and_one_that_drains_is_none() -> None:
@@ -152,23 +153,24 @@ def test_a_rate_rises_faster_the_longer_it_is_calm() -> None:
 
 def test_workers_that_serve_several_queues_are_relieved_of_what_matters_least_in_any_of_them() -> None:
     control = Stepped(present={"trading": (CRITICAL,), "area": (SHEDDABLE, CRITICAL), "far": (SHEDDABLE,)})
-    trading = waiting(60_000)._replace(beside=frozenset({"area"}))
-    area = EMPTY._replace(beside=frozenset({"trading"}))
+    trading = waiting(60_000)._replace(group=SHARED)
+    area = EMPTY._replace(group=SHARED)
     control.step(UNTIL_STANDING + 60, trading=trading, area=area, far=EMPTY)
     assert dict(control.queues["area"].rates) == {SHEDDABLE: 0}
     assert not control.queues["trading"].rates
     assert not control.queues["far"].rates
     # While the neighbour is in need nothing rises, though this queue is empty.
-    control.step(5, trading=waiting(6_000)._replace(beside=frozenset({"area"})), area=area)
+    control.step(5, trading=waiting(6_000)._replace(group=SHARED), area=area)
     assert dict(control.queues["area"].rates) == {SHEDDABLE: 0}
-    control.step(1, trading=EMPTY._replace(beside=frozenset({"area"})), area=area)
+    control.step(1, trading=EMPTY._replace(group=SHARED), area=area)
     # It made room for another one, and can take nearly what it took before.
     assert control.rate(SHEDDABLE) == ONE - control.policy.decrease
 
 
 def test_a_queue_that_nobody_serves_is_no_overload_but_is_said_to_be_unserved() -> None:
     control = Stepped()
-    control.step(60, area=waiting(900_000, consumers=0))
+    for number in range(60):
+        control.step(1, area=waiting(900_000 + number * INTERVAL_MS, consumers=0))
     served = control.queues["area"]
     assert (served.unserved, dict(served.rates), served.since) == (True, {}, MIDNIGHT)
     control.step(1, area=waiting(900_000, consumers=1))
@@ -180,7 +182,8 @@ def test_since_when_nobody_serves_a_queue_is_told_apart_from_since_when_it_is_th
     control.step(UNTIL_STANDING + 5, area=waiting(60_000))
     throttled_since = control.queues["area"].since
     served_until = control.now
-    control.step(3, area=waiting(60_000, consumers=0))
+    for number in range(3):
+        control.step(1, area=waiting(60_000 + number * INTERVAL_MS, consumers=0))
     area = control.queues["area"]
     assert (area.since, area.unserved_since) == (throttled_since, served_until)
     control.step(1, area=waiting(60_000))
@@ -271,7 +274,7 @@ queue_readings = st.builds(
     completed=maybe,
     over_ms=st.sampled_from([0, 30_000]),
     consumers=st.none() | st.integers(0, 3),
-    beside=st.sampled_from([frozenset(), frozenset({"other"}), frozenset({"area", "other", "gone"})]),
+    group=st.sampled_from([frozenset(), frozenset({"area", "other"}), frozenset({"area", "other", "gone"})]),
 )
 histories = st.lists(
     st.dictionaries(st.sampled_from(["area", "other", "unknown"]), queue_readings, max_size=3), max_size=60

@@ -2,8 +2,8 @@
 
 import pytest
 
-from packages.scheduling.control.backlog import Present
 from packages.scheduling.control.controllers import NEUTRAL, Controllers, QueueControl
+from packages.scheduling.control.groups import Present
 from packages.scheduling.control.policy import BacklogPolicy, ControlPolicy, TargetPolicy
 from packages.scheduling.decision import THROTTLED_BY, Reason, Verdict
 from packages.scheduling.engine import Engine
