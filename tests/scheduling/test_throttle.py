@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decide import decide
 from packages.scheduling.decision import SCHEDULE, THROTTLED_BY, TRIGGER, Decision, Reason, Verdict
 from packages.scheduling.model import Criticality, Job

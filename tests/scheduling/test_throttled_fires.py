@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from packages.scheduling.control.controllers import Controllers, QueueControl
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.engine import Engine
 from packages.scheduling.model import Criticality, Job

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from packages.scheduling.control.controllers import NEUTRAL
 from packages.scheduling.control.policy import ControlPolicy
-from packages.scheduling.control.step import Step, is_due, step, without_queue
+from packages.scheduling.control.step import Step, is_due, modes_of, step, without_queue
 from packages.scheduling.decision import Decision, Reason
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.snapshot import Snapshot
@@ -70,7 +70,7 @@ class Controlling:
             self._taken_up.clear()
             before = self.controllers._replace(coalesced=dict(coalesced)) if coalesced else self.controllers
             self.controllers = self._step(before, snapshot, policy, self._by_queue(), now)
-        modes = {**policy.gate_modes, **snapshot.gate_modes}
+        modes = {**modes_of(policy, snapshot.gate_modes), **snapshot.gate_modes}
         # Neutral, not merely without effect: the gates then have nothing to look at.
         controllers = self.controllers if self.controllers.throttles else NEUTRAL
         return snapshot._replace(gate_modes=modes, controllers=controllers)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import NEVER_ENDS
-from packages.scheduling.model import Criticality
 from packages.scheduling.plan import Fire
 from packages.scheduling.policies import OverlapMode
 from packages.scheduling.simulation.broker import Broker
+from packages.scheduling.simulation.each_alone import SHEDDABLE
 from packages.scheduling.simulation.message import Message
 from packages.scheduling.simulation.probe import Probe, Readings
 from packages.scheduling.simulation.record import Rates, Record
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from packages.scheduling.control.controllers import Controllers
 
 _NOTHING_KNOWN: Final = Readings({}, {})
-# What is stopped where nobody consumes.
-_SHEDDABLE: Final = (Criticality.SHEDDABLE_PLUS, Criticality.SHEDDABLE)
 
 
 class Beat:
@@ -96,7 +94,7 @@ class Beat:
         rates = {
             (queue, criticality): rate
             for queue, control in controllers.queues.items()
-            for criticality, rate in (dict.fromkeys(_SHEDDABLE, 0) if control.unserved else control.rates).items()
+            for criticality, rate in (dict.fromkeys(SHEDDABLE, 0) if control.unserved else control.rates).items()
         }
         self._record.rates.append(Rates(now, rates))
 
