@@ -25,6 +25,7 @@ from apps.cli.lasting import For, Until, end_in_words, end_of
 from apps.cli.output import AsJson, print_json
 from apps.cli.queue_names import find_queue
 from apps.cli.rates import rate_in_words, rate_of
+from apps.cli.taking_back import Kind, take_back
 from packages.infra.control.request_ids import new_request_id
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode
@@ -49,6 +50,17 @@ _SAID = {
     Word.ENFORCE: "enforces for every job",
     Word.AUTO: "goes by the settings and each job's policies",
 }
+
+_PINS = Kind("pin", "pinned", "unpinned", "unpinned", lambda said: said.pins, pin_as_json, print_pins)
+_EXEMPTIONS = Kind(
+    "exemption",
+    "exempt",
+    "no more exempt",
+    "taken_back",
+    lambda said: said.exemptions,
+    exemption_as_json,
+    print_exemptions,
+)
 
 Rate = Annotated[int, typer.Argument(metavar="RATE", parser=rate_of, help="0 to 1, or 0% to 100%.")]
 Queue = Annotated[str, typer.Option("--queue", help="The queue.")]
@@ -146,19 +158,13 @@ def pin(  # noqa: PLR0913  # the options of one command
 def unpin(*, queue: Queue, criticality: OfCriticality = None, as_json: AsJson = False) -> None:
     """Take a pin back, named as it was made, and say what is still pinned."""
     find_queue(queue)
-    with use_control() as store:
-        before = store.read(present()).pins
-        store.unpin(queue, criticality)
-        left = store.read(present()).pins
-    was_pinned = any((pinned.queue, pinned.criticality) == (queue, criticality) for pinned in before)
-    if as_json:
-        print_json({"unpinned": was_pinned, "still_pinned": [pin_as_json(pinned) for pinned in left]})
-        return
-    what = pinned_in_words(queue, criticality)
-    typer.echo(f"unpinned: {what}" if was_pinned else f"there was no pin of: {what}")
-    if left:
-        typer.echo("still pinned:")
-        print_pins(left)
+    take_back(
+        _PINS,
+        pinned_in_words(queue, criticality),
+        lambda pinned: (pinned.queue, pinned.criticality) == (queue, criticality),
+        lambda store: store.unpin(queue, criticality),
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -181,18 +187,13 @@ def exempt(
 def unexempt(job: JobArgument, *, as_json: AsJson = False) -> None:
     """Take an exemption back, and say which jobs are still exempt."""
     name = find_job(job).name
-    with use_control() as store:
-        before = store.read(present()).exemptions
-        store.unexempt(name)
-        left = store.read(present()).exemptions
-    was_exempt = any(exemption.job == name for exemption in before)
-    if as_json:
-        print_json({"taken_back": was_exempt, "still_exempt": [exemption_as_json(exemption) for exemption in left]})
-        return
-    typer.echo(f"no more exempt: job {name}" if was_exempt else f"there was no exemption of: job {name}")
-    if left:
-        typer.echo("still exempt:")
-        print_exemptions(left)
+    take_back(
+        _EXEMPTIONS,
+        f"job {name}",
+        lambda exemption: exemption.job == name,
+        lambda store: store.unexempt(name),
+        as_json=as_json,
+    )
 
 
 @app.command()

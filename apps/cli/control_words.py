@@ -12,7 +12,7 @@ from apps.cli.output import print_table
 from apps.cli.rates import rate_in_words
 from packages.infra.control.control import Control
 from packages.infra.telemetry.instants import rfc3339
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.instants import to_datetime
 from packages.scheduling.model import Criticality
 from packages.scheduling.requests import ResetRequest

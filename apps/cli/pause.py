@@ -11,6 +11,7 @@ from apps.cli.lasting import For, Until, end_in_words, end_of
 from apps.cli.moments import instant_in_words
 from apps.cli.output import AsJson, print_json, print_table
 from apps.cli.queue_names import find_queue
+from apps.cli.taking_back import Kind, take_back
 from packages.scheduling.model import Criticality
 from packages.scheduling.snapshot import Pause, PauseScope
 
@@ -58,19 +59,13 @@ def resume(
 ) -> None:
     """End a pause, named as it was made, and say what is still paused."""
     scope, target = _selected(job, queue, criticality, everything=everything)
-    with use_control() as store:
-        before = store.read(present()).pauses
-        store.resume(scope, target)
-        left = store.read(present()).pauses
-    was_paused = any((paused.scope, paused.target) == (scope, target) for paused in before)
-    if as_json:
-        print_json({"resumed": was_paused, "still_paused": [pause_as_json(paused) for paused in left]})
-        return
-    what = pause_in_words(scope, target)
-    typer.echo(f"resumed: {what}" if was_paused else f"there was no pause of: {what}")
-    if left:
-        typer.echo("still paused:")
-        print_pauses(left)
+    take_back(
+        Kind("pause", "paused", "resumed", "resumed", lambda said: said.pauses, pause_as_json, print_pauses),
+        pause_in_words(scope, target),
+        lambda paused: (paused.scope, paused.target) == (scope, target),
+        lambda store: store.resume(scope, target),
+        as_json=as_json,
+    )
 
 
 def pauses(*, as_json: AsJson = False) -> None:

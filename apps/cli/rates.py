@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import typer
 
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 
 _RATE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,8})?|\.[0-9]{1,8})\s*(%?)")
 

@@ -15,7 +15,7 @@ from packages.infra.control.control import Control
 from packages.infra.queue.broker_redis import open_state_redis
 from packages.infra.telemetry.instants import rfc3339
 from packages.scheduling.control.controllers import NEUTRAL, Controllers, QueueControl, WaitBasis
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Reason
 from packages.scheduling.instants import SECOND_MS, to_datetime
 from packages.scheduling.model import Criticality

@@ -6,7 +6,7 @@ from apps.cli.control_words import pinned_in_words
 from apps.cli.decision_words import instant_text
 from apps.cli.moments import duration_in_words
 from apps.cli.rates import rate_in_words
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Opinion, Reason, Verdict
 from packages.scheduling.gates import backlog, failing_target, pin, slo
 from packages.scheduling.instants import ONE_MS

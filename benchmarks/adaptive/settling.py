@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.model import Criticality
 from packages.scheduling.simulation.record import Outcome
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from packages.catalogue.queues import QUEUES
 from packages.scheduling.control.objective import Measure, Objective
-from packages.scheduling.control.policy import ONE, BacklogPolicy, ControlPolicy, SloPolicy, TargetPolicy
+from packages.scheduling.control.policy import BacklogPolicy, ControlPolicy, SloPolicy, TargetPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.instants import MINUTE_MS, SECOND_MS
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from packages.infra.queue.work_buckets import BOUNDS_MS
 from packages.scheduling.control.objective import Measure, Objective
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 
 # Stands in a query for the length of time to look at; what it becomes is said where queries are made.
 WINDOW: Final = "$window"

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from packages.scheduling.candidate import Candidate
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import THROTTLED_BY, Decision, Fact, Opinion, Reason, Verdict
 from packages.scheduling.instants import MINUTE_MS, NEVER_ENDS
 from packages.scheduling.jitter import offset_ms

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from packages.scheduling.candidate import Candidate
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import SCHEDULE, Opinion, Reason
 from packages.scheduling.gates import backlog, pin, slo
 from packages.scheduling.model import Criticality, Job

@@ -26,10 +26,11 @@ STANDS = QueueReading(ready=400, oldest_ms=90_000, reserved=2, running=2, comple
 
 
 class Told(NoReadings):
-    """Says `reading` of the queue, taken at each control interval."""
+    """Says `reading` of the queue, taken at each control interval. `looked_at`: when it was to ask ahead."""
 
     def __init__(self) -> None:
         self.reading: QueueReading | None = STANDS
+        self.looked_at: list[int] = []
         self._queues: Mapping[str, Reading[QueueReading]] = {}
         self._read_at: int | None = None
 
@@ -38,6 +39,10 @@ class Told(NoReadings):
             self._read_at = now
             self._queues = {} if self.reading is None else {QUEUE: Reading(self.reading, now)}
         return Snapshot(taken_at=now, queues=self._queues), ()
+
+    def look_ahead(self, now: int, stepped_at: int | None) -> None:
+        del stepped_at
+        self.looked_at.append(now)
 
 
 def job(name: str, criticality: Criticality, *, period_ms: int = 10_000, max_staleness_ms: int | None = None) -> Job:

@@ -15,9 +15,9 @@ from packages.infra.beat.stored_controllers import controllers_of
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.infra.telemetry.beat_metrics import NO_CONTROL
 from packages.scheduling.control.controllers import NEUTRAL, Controllers
-from packages.scheduling.instants import HOUR_MS
+from packages.scheduling.instants import HOUR_MS, to_instant
 from packages.scheduling.model import Criticality
-from tests.beat.controlled import DRAINS, POLICY, QUEUE, Told, controlled, controlled_app, job
+from tests.beat.controlled import DRAINS, POLICY, QUEUE, STANDS, Told, controlled, controlled_app, job
 from tests.beat.stepped import NOON, Clock, run_until, settle
 
 KEY = "test:beat:controllers"
@@ -110,6 +110,23 @@ def test_a_restart_goes_on_with_the_rates_and_the_turns(begin: Begin, clock: Clo
     clock.step(timedelta(seconds=1))
     second = begin()
     assert (state_of(second), credits_of(second)) == (left, credits_left)
+
+
+def test_only_who_goes_on_with_something_asks_before_its_first_tick(begin: Begin, clock: Clock, told: Told) -> None:
+    told.reading = DRAINS
+    begin().close()
+    clock.step(timedelta(seconds=1))
+    calm = begin()
+    assert state_of(calm).queues
+    calm.close()
+    assert told.looked_at == []
+    told.reading = STANDS
+    standing = begin()
+    run_until(standing, clock, NOON + timedelta(seconds=30))
+    assert not state_of(standing).throttles
+    standing.close()
+    begin()
+    assert told.looked_at == [to_instant(clock.now)]
 
 
 def credits_of(scheduler: AdaptiveScheduler) -> dict[str, int | None]:

@@ -20,7 +20,7 @@ from packages.infra.beat.wiring import Opened, open_for
 from packages.infra.probes.probe import ProbeReadings
 from packages.scheduling.control.objective import Measure, Objective
 from packages.scheduling.control.policy import ControlPolicy, SloPolicy
-from packages.scheduling.instants import MINUTE_MS, SECOND_MS, to_instant
+from packages.scheduling.instants import MINUTE_MS, SECOND_MS, to_datetime, to_instant
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.readings import QueueReading
 from packages.scheduling.requests import Request
@@ -74,21 +74,40 @@ class World:
         return Asked(self.probes[-1], url=self.control.prometheus_url)
 
 
+def asking() -> World:
+    """One in which it has begun to ask, about `JOB`, at `NOW`."""
+    world = World()
+    world.probing.want([JOB])
+    world.probing.look_ahead(NOW, None)
+    return world
+
+
 def test_nothing_is_opened_before_there_is_a_job() -> None:
     world = World()
-    assert world.probing.read(NOW) is None
+    world.probing.look_ahead(NOW, None)
     world.probing.want([replace(JOB, queue="")])
-    assert world.probing.read(NOW) is None
+    world.probing.look_ahead(NOW, None)
     assert world.probes == []
     world.probing.want([JOB])
+    world.probing.look_ahead(NOW, None)
     assert world.probing.read(NOW) == world.probes[0].read(NOW)
     assert world.probing.read(NOW) == world.probing.read(NOW + 1)
-    assert [probe.interval_ms for probe in world.probes] == [4_400]
+    assert [probe.interval_ms for probe in world.probes] == [2_500]
+
+
+@pytest.mark.parametrize("looks_at_ms", [None, 500])
+def test_the_first_reading_is_left_to_when_there_is_time_or_to_a_second_later(looks_at_ms: int | None) -> None:
+    world = World()
+    world.probing.want([JOB])
+    for after_ms in (0, 500, 1_000):
+        assert (world.probing.read(NOW + after_ms) is None) == (after_ms <= (looks_at_ms or 500))
+        if after_ms == looks_at_ms:
+            world.probing.look_ahead(NOW + after_ms, stepped_at=NOW)
+    assert world.probes[0].asked_at == [looks_at_ms or 1_000]
 
 
 def test_the_queues_and_tasks_of_the_jobs_are_wanted_once() -> None:
-    world = World()
-    world.probing.want([JOB])
+    world = asking()
     for step in range(2):
         world.probing.read(NOW + step * MINUTE_MS)
         world.probing.want([JOB, replace(JOB, name="again")])
@@ -100,9 +119,7 @@ def test_the_queues_and_tasks_of_the_jobs_are_wanted_once() -> None:
 
 
 def test_other_thresholds_hold_from_the_next_reading_on() -> None:
-    world = World()
-    world.probing.want([JOB])
-    world.probing.read(NOW)
+    world = asking()
     world.control.policy = ControlPolicy(interval_ms=SECOND_MS, slo=SloPolicy(objectives=(OBJECTIVE,)))
     world.probing.read(NOW + 2 * SECOND_MS)
     [probe] = world.probes
@@ -114,7 +131,7 @@ def test_other_thresholds_hold_from_the_next_reading_on() -> None:
     ("looks", "asked"),
     [
         # There was time shortly before the control goes by the readings, and they are asked for once.
-        ([4_300, 4_399, 4_400, 4_500, 4_900], [0, 4_400]),
+        ([4_200, 4_299, 4_300, 4_400, 4_900], [0, 4_300]),
         ([4_900, 4_999], [0, 4_900]),
         ([], [0]),
     ],
@@ -122,9 +139,7 @@ def test_other_thresholds_hold_from_the_next_reading_on() -> None:
 def test_readings_are_asked_for_when_there_is_time_shortly_before_they_are_wanted(
     looks: list[int], asked: list[int]
 ) -> None:
-    world = World()
-    world.probing.want([JOB])
-    world.probing.read(NOW)
+    world = asking()
     for after_ms in looks:
         world.probing.read(NOW + after_ms)
         world.probing.look_ahead(NOW + after_ms, stepped_at=NOW)
@@ -133,8 +148,7 @@ def test_readings_are_asked_for_when_there_is_time_shortly_before_they_are_wante
 
 
 def test_where_there_is_never_time_they_are_asked_for_all_the_same() -> None:
-    world = World()
-    world.probing.want([JOB])
+    world = asking()
     for after_ms in (0, 5_000, 5_999, 6_000, 11_999, 12_000, 11_000):
         world.probing.read(NOW + after_ms)
     # The last one by a clock that was set back.
@@ -143,34 +157,29 @@ def test_where_there_is_never_time_they_are_asked_for_all_the_same() -> None:
 
 @pytest.mark.parametrize("late_ms", [0, 400, 5_000])
 def test_whenever_the_control_goes_by_readings_they_are_fresh(late_ms: int) -> None:
-    world, stepped_at, ages = World(), NOW, []
-    world.probing.want([JOB])
+    world, stepped_at, ages = asking(), NOW, []
     for now in range(NOW, NOW + 2 * MINUTE_MS, 500):
         told = world.probing.read(now)
         assert told is not None
-        if now >= stepped_at + 5_000 + late_ms:
+        if now >= world.control.policy.interval_end(stepped_at) + late_ms:
             stepped_at = now
             ages.append(now - told.queues["area"].taken_at)
         world.probing.look_ahead(now, stepped_at)
     assert len(ages) > 10
-    assert max(ages) <= 600 + max(late_ms, 500)
+    assert max(ages) <= 700 + max(late_ms, 500)
 
 
 def test_a_probe_is_closed_and_opened_again() -> None:
-    world = World()
+    world = asking()
     world.probing.close()
-    world.probing.want([JOB])
-    world.probing.read(NOW)
-    world.probing.close()
-    world.probing.read(NOW)
+    assert world.probing.read(NOW) is None
+    world.probing.look_ahead(NOW, NOW)
     assert [probe.closed for probe in world.probes] == [True, False]
     assert world.probes[1].wanted == [({"area"}, {"a.b"}, [])]
 
 
 def test_another_server_for_external_objectives_is_asked_by_another_probe() -> None:
-    world = World()
-    world.probing.want([JOB])
-    world.probing.read(NOW)
+    world = asking()
     world.control.prometheus_url = SecretStr("http://one:9090")
     for step in range(1, 3):
         world.probing.read(NOW + step * MINUTE_MS)
@@ -184,6 +193,7 @@ def test_what_is_told_is_in_the_snapshot() -> None:
     assert readings.has_probes
     assert readings.read(NOW)[0].queues == {}
     readings.want([JOB])
+    readings.look_ahead(NOW, None)
     assert readings.read(NOW)[0].queues == {"area": Reading(QueueReading(ready=1), NOW)}
     readings.close()
     assert world.probes[0].closed
@@ -229,7 +239,8 @@ def test_a_running_beat_sees_the_queues_of_plain_entries(redis_url: str, broker:
         recorded.append(Recorded(opened.readings))
         return opened._replace(readings=recorded[-1])
 
-    scheduler, clock = AdaptiveScheduler(app), Clock(datetime.now(UTC))
+    begins = Control().policy.interval_end(to_instant(datetime.now(UTC)))
+    scheduler, clock = AdaptiveScheduler(app), Clock(to_datetime(begins))
     scheduler.open_for = opened_for
     on_clock(scheduler, clock)
     settle(scheduler)
@@ -239,10 +250,10 @@ def test_a_running_beat_sees_the_queues_of_plain_entries(redis_url: str, broker:
     scheduler.close()
     told = [snapshot.queues for snapshot in recorded[0].snapshots if snapshot.queues]
     assert {name for queues in told for name in queues} == {queue}
-    # Seen when there is time shortly before the end of an interval; one message a second, the first one by the clock.
+    # Seen when there is time after the first tick, and shortly before the end of an interval; one message a second.
     lengths = {queues[queue].taken_at: queues[queue].value.ready or 0 for queues in told}
-    assert [later - earlier for earlier, later in pairwise(lengths)] == [4_500, 5 * SECOND_MS, 5 * SECOND_MS]
-    assert [later - earlier for earlier, later in pairwise(lengths.values())] in ([5, 5, 5], [4, 5, 5])
+    assert [later - earlier for earlier, later in pairwise(lengths)] == [4_000, 5 * SECOND_MS, 5 * SECOND_MS]
+    assert [later - earlier for earlier, later in pairwise(lengths.values())] == [4, 5, 5]
 
 
 def test_without_a_control_no_probe_is_even_imported() -> None:

@@ -11,13 +11,8 @@ from hypothesis import strategies as st
 from packages.catalogue.control import SlowTarget, control_policy, slow_targets
 from packages.catalogue.jobs import JOBS, enabled_jobs
 from packages.scheduling.control.objective import Measure, Objective
-from packages.scheduling.control.policy import (
-    ONE,
-    BacklogPolicy,
-    ControlPolicy,
-    SloPolicy,
-    TargetPolicy,
-)
+from packages.scheduling.control.policy import BacklogPolicy, ControlPolicy, SloPolicy, TargetPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.instants import MINUTE_MS, SECOND_MS
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode, PolicyError

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.cli.rates import rate_in_words, rate_of
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from packages.catalogue.jobs import JOBS
 from packages.catalogue.queues import QUEUES
 from packages.infra.objectives import Known, ObjectivesError, read_objectives
 from packages.scheduling.control.objective import Measure, Objective
-from packages.scheduling.control.policy import ONE, SloPolicy
+from packages.scheduling.control.policy import SloPolicy
+from packages.scheduling.control.shares import ONE
 from packages.shared_settings.layers import ROOT
 
 EXAMPLE = ROOT / "env" / "objectives.example.toml"

@@ -1,47 +1,20 @@
 """The shared Celery app, looked at from outside: each test imports it in a process of its own."""
 
-import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from packages.infra.queue.process_signals import typed_log_level
-from packages.shared_settings.beat import BeatSettings
 from packages.shared_settings.layers import ROOT
-
-FLAGS = {
-    "POSTGRES_BACKUP_ENABLED": {"maintenance.backup_postgres_full"},
-    "USER_EMAIL_CSV_EXPORT_ENABLED": {"maintenance.export_user_emails_csv"},
-    "BACKTEST_STALE_JOB_CLEANUP_ENABLED": {"maintenance.fail_stale_backtest_jobs"},
-    "PAPER_TRADING_ENABLED": {"paper_trading.scheduler_tick", "market_data.refresh_active_subscriptions"},
-    "NOTIFICATIONS_ENABLED": {"notifications.dispatch_pending"},
-    "TRADING_APPROVAL_ENABLED": {"trade_approval.expire_pending"},
-}
+from tests.queue.own_process import FLAGS, printed, python, without_settings
 
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    """A process environment without any setting of ours, and an empty directory of env files."""
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
-    return {**kept, "MINSY_ENV_DIR": str(tmp_path), "MINSY_VAR_DIR": str(tmp_path / "var")}
-
-
-def python(code: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code], env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-def printed(code: str, environ: dict[str, str]) -> Any:  # noqa: ANN401  # what the code printed as JSON
-    done = python(f"import json\n{code}", environ)
-    assert done.returncode == 0, done.stderr
-    # Beat logs to the same stream.
-    return json.loads(done.stdout.splitlines()[-1])
+    return without_settings(tmp_path)
 
 
 def schedule(environ: dict[str, str], argument: str = "True") -> set[str]:
@@ -121,57 +94,6 @@ print(json.dumps([sorted(queues.consume_from), own, sorted(queues)]))"""
     assert len(known) == 7
 
 
-def test_beat_imports_no_job_body_and_nothing_heavy(environ: dict[str, str], redis_url: str) -> None:
-    code = """
-import sys, time
-from datetime import UTC, datetime, timedelta
-from apps.beat.celery_app import celery_app
-from packages.infra.beat.scheduler import AdaptiveScheduler
-slept = timedelta(0)
-class Sleeper(AdaptiveScheduler):
-    monotonic = staticmethod(lambda: time.monotonic() + slept.total_seconds())
-    wall_clock = staticmethod(lambda: datetime.now(UTC) + slept)
-celery_app.loader.import_default_modules()
-scheduler = Sleeper(celery_app)
-scheduler.tick()
-slept = timedelta(hours=25)
-while scheduler.tick() == 0:
-    pass
-scheduler.close()
-print(json.dumps(sorted(sys.modules)))"""
-    # A few fires each: thousands of missed ones are counted in arrays.
-    periods = {"_INTERVAL_SECONDS": "7200", "_INTERVAL_MINUTES": "120"}
-    of_jobs = BeatSettings.variables() - {"CONTROL_INTERVAL_SECONDS"}
-    given = {name: value for name in of_jobs for end, value in periods.items() if name.endswith(end)}
-    always = {**dict.fromkeys(FLAGS, "true"), "TRADING_HOURS_MARKETS": "24/7"}
-    modules = printed(code, {**environ, **given, **always, "REDIS_URL": redis_url})
-    with redis.Redis.from_url(redis_url) as client:
-        # It has published, too: the fire that each job owes.
-        lists = ("maintenance", "maintenance\x06\x166", "paper_trading", "market_data\x06\x163")
-        assert {name: client.llen(name) for name in lists} == {
-            "maintenance": 1,
-            "maintenance\x06\x166": 2,
-            "paper_trading": 1,
-            "market_data\x06\x163": 1,
-        }
-    tops = {module.partition(".")[0] for module in modules}
-    heavy = {"sqlalchemy", "psycopg", "apprise", "alpaca", "alembic", "typer", "rich", "honcho"}
-    slow = {"numpy", "pandas", "exchange_calendars", "croniter"}
-    assert tops & (heavy | slow) == set()
-    not_for_beat = ("packages.domain", "packages.infra.queue.tasks", "packages.infra.embedded")
-    assert [module for module in modules if module.startswith(not_for_beat)] == []
-
-
-@pytest.mark.parametrize("given", [{}, {"PYDANTIC_DISABLE_PLUGINS": "logfire-plugin"}])
-def test_what_beat_imports_is_never_searched_for_garbage(environ: dict[str, str], given: dict[str, str]) -> None:
-    code = """
-import gc, os
-from apps.beat.celery_app import celery_app
-print(json.dumps([gc.isenabled(), gc.get_freeze_count() > 0, os.environ["PYDANTIC_DISABLE_PLUGINS"]]))"""
-    plugins = given.get("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    assert printed(code, {**environ, **given}) == [True, True, plugins]
-
-
 @pytest.mark.parametrize(
     ("entry_point", "flag", "expected"),
     [
@@ -210,17 +132,6 @@ tasks = [name for name in celery_app.tasks if not name.startswith("celery.")]
 print(json.dumps([sorted(TASKS), sorted(tasks)]))"""
     known, there = printed(code, {**environ, "MINSY_CELERY_PROFILE": "all"})
     assert known == there
-
-
-def test_beat_parses_no_objectives_where_there_are_none(environ: dict[str, str]) -> None:
-    code = """
-import sys
-import apps.beat.celery_app
-print(json.dumps(sorted({"tomllib", "packages.infra.objectives"} & set(sys.modules))))"""
-    assert printed(code, environ) == []
-    given = {**environ, "SLO_OBJECTIVES_FILE": "env/objectives.example.toml"}
-    assert printed(code, {**given, "SLO_GATE": "off"}) == []
-    assert printed(code, given) == ["packages.infra.objectives", "tomllib"]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
-"""Ended runs from the sums of a worker through the buckets in Redis to the counts of a window, on a real server."""
+"""Ended runs from the buckets in Redis to the counts of a window, on a real server."""
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import pairwise
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,54 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
-from packages.infra.queue.work_buckets import (
-    BOUNDS_MS,
-    EXPIRED,
-    FAILED,
-    OK,
-    OTHER,
-    RESOLUTIONS,
-    UNBOUNDED_MS,
-    WHATS,
-    Bucket,
-    place_of_run,
-    place_of_wait,
-)
+from packages.infra.queue.work_buckets import BOUNDS_MS, EXPIRED, FAILED, OK, RESOLUTIONS, UNBOUNDED_MS, WHATS
 from packages.infra.queue.work_counts import LONGEST_WINDOW_MS, SETTLED_MS, WorkCounts
-from packages.infra.queue.work_signals import outcome_of, record_of, run_of
-from packages.infra.queue.work_sums import MOST_KEYS, EndedRun, WorkSums
+from packages.infra.queue.work_sums import EndedRun, WorkSums
 from packages.scheduling.instants import HOUR_MS, MINUTE_MS, SECOND_MS
+from tests.queue.ended_runs import ENDS, KEY, NOW, Clock, Unreliable, flushed
 from tests.queue.work_reading import read_counts
 
-NOW = 1_795_330_007_123
 TEN_S, FIVE_MIN, HOUR = RESOLUTIONS
-KEY = ("q", "t", "none")
-
-
-class Clock:
-    """Stands until it is set."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> int:
-        return self.now
-
-
-class Unreliable:
-    """A client whose `eval` fails where the list says so: before the server hears of it, or before the answer comes."""
-
-    def __init__(self, client: Any, failures: list[str]) -> None:  # noqa: ANN401  # a redis client
-        self._client, self._failures = client, failures
-
-    def eval(self, *arguments: str | int) -> object:
-        failure = self._failures.pop(0) if self._failures else "none"
-        if failure == "unheard":
-            raise redis.exceptions.ConnectionError(failure)
-        answer = self._client.eval(*arguments)
-        if failure == "unanswered":
-            raise redis.exceptions.TimeoutError(failure)
-        return answer
 
 
 @pytest.fixture(scope="module")
@@ -85,27 +44,6 @@ def own_part(server: BrokerRedis) -> BrokerRedis:
 def clear(broker: BrokerRedis) -> None:
     if keys := broker.client.keys(f"{broker.prefix}:*"):
         broker.client.delete(*keys)
-
-
-def flushed(broker: BrokerRedis, *runs: EndedRun, at: int = NOW) -> None:
-    sums = WorkSums({}, lambda: at)
-    for run in runs:
-        sums.add(run)
-    sums.flush(broker)
-
-
-def fields(broker: BrokerRedis, bucket: Bucket) -> dict[bytes, bytes]:
-    return dict(broker.client.hgetall(broker.key(bucket.name)))
-
-
-ENDS = st.builds(
-    EndedRun,
-    queue=st.sampled_from(["a", "b"]),
-    task=st.sampled_from(["x", "y"]),
-    outcome=st.sampled_from([OK, FAILED, EXPIRED]),
-    wait_ms=st.none() | st.integers(0, 10**8),
-    run_ms=st.none() | st.integers(0, 10**8),
-)
 
 
 @settings(max_examples=40, deadline=None)
@@ -176,83 +114,6 @@ def test_a_window_is_covered_by_buckets_and_by_none_too_many(window_ms: int, now
 def test_a_window_out_of_reach_is_refused(broker: BrokerRedis, window_ms: int) -> None:
     with pytest.raises(ValueError, match="a window is above 0"):
         WorkCounts(broker).counts(window_ms, NOW)
-
-
-def test_each_bound_is_the_last_of_its_own(broker: BrokerRedis) -> None:
-    for place in (place_of_wait, place_of_run):
-        assert [place(bound) - place(0) for bound in BOUNDS_MS] == list(range(len(BOUNDS_MS)))
-        assert [place(bound + 1) - place(0) for bound in BOUNDS_MS] == list(range(1, len(BOUNDS_MS) + 1))
-    flushed(broker, EndedRun("q", "t", OK, 100, 101))
-    count = read_counts(broker, now=NOW)[KEY]
-    assert (count.wait, count.run) == ({100: 1}, {250: 1})
-
-
-def test_what_stands_in_redis_is_what_is_documented(broker: BrokerRedis) -> None:
-    flushed(broker, EndedRun("q", "t", OK, 40, 4_000_000), EndedRun("q", "t", EXPIRED))
-    prefix = b"q\x1ft\x1fnone\x1f"
-    for resolution in RESOLUTIONS:
-        bucket = resolution.at(NOW)
-        assert fields(broker, bucket) == {
-            prefix + b"ok": b"1",
-            prefix + b"expired": b"1",
-            prefix + b"wait:100": b"1",
-            prefix + b"wait_ms": b"40",
-            prefix + b"run:inf": b"1",
-            prefix + b"run_ms": b"4000000",
-        }
-        ttl_ms = broker.client.pttl(broker.key(bucket.name))
-        assert resolution.reach_ms < ttl_ms <= resolution.kept_ms
-    assert broker.client.exists(f"{broker.prefix}:work:10:{NOW // 10_000 * 10}")
-
-
-def test_a_flush_without_anything_new_asks_nobody(broker: BrokerRedis) -> None:
-    sums = WorkSums({}, Clock())
-    sums.flush(broker._replace(client=Unreliable(broker.client, ["unheard"])))
-
-
-def test_what_no_window_reaches_any_more_is_not_kept(broker: BrokerRedis) -> None:
-    clock = Clock()
-    sums = WorkSums({}, clock)
-    worker = broker._replace(client=Unreliable(broker.client, []))
-    for step in range(200):
-        clock.now = NOW + step * MINUTE_MS
-        sums.add(EndedRun("q", "t", OK))
-    sums.flush(worker)
-    starts = {int(key.rsplit(b":", 1)[1]) for key in broker.client.keys(f"{broker.prefix}:work:10:*")}
-    assert min(starts) * SECOND_MS >= clock.now - TEN_S.reach_ms - TEN_S.step_ms
-    assert sum(int(value) for value in all_values(broker, "300")) == 200
-
-
-def all_values(broker: BrokerRedis, seconds: str) -> list[bytes]:
-    keys = broker.client.keys(f"{broker.prefix}:work:{seconds}:*")
-    return [value for key in keys for value in broker.client.hvals(key)]
-
-
-def test_without_a_redis_nothing_piles_up(broker: BrokerRedis) -> None:
-    sums = WorkSums({}, Clock())
-    sums.add(EndedRun("q", "t", OK))
-    sums.forget()
-    sums.flush(broker)
-    assert not broker.client.keys(f"{broker.prefix}:*")
-
-
-def test_of_too_many_tasks_the_rest_is_counted_by_queue(broker: BrokerRedis) -> None:
-    flushed(broker, *(EndedRun(f"q{n % 3}", f"t{n}", OK) for n in range(1_000)))
-    read = read_counts(broker, now=NOW)
-    assert len(read) <= MOST_KEYS
-    by_queue: Counter[str] = Counter()
-    for count in read.values():
-        by_queue[count.queue] += count.ok
-    assert by_queue == {"q0": 334, "q1": 333, "q2": 333}
-    assert ("q0", OTHER, "none") in read
-
-
-def test_of_too_many_queues_the_rest_is_counted_together(broker: BrokerRedis) -> None:
-    flushed(broker, *(EndedRun(f"q{n}", "t", OK) for n in range(1_000)))
-    read = read_counts(broker, now=NOW)
-    assert len(read) == MOST_KEYS
-    assert sum(count.ok for count in read.values()) == 1_000
-    assert read[OTHER, OTHER, "none"].ok == 1_000 - MOST_KEYS + 1
 
 
 def test_a_bucket_that_is_over_is_not_asked_for_again(broker: BrokerRedis) -> None:
@@ -350,21 +211,3 @@ def test_a_key_of_another_type_is_an_empty_bucket(broker: BrokerRedis, caplog: p
     assert read_counts(broker, now=NOW)[KEY].ok == 1
     assert "work_count_dropped" in caplog.text
     assert read_counts(broker, window_ms=HOUR_MS, now=NOW)[KEY].ok == 2
-
-
-@given(run=ENDS)
-def test_a_run_comes_through_the_pipe_as_it_was(run: EndedRun) -> None:
-    assert run_of(record_of(run)) == run
-
-
-def test_names_that_are_too_long_are_cut_and_times_are_never_negative() -> None:
-    run = run_of(record_of(EndedRun("ü" * 500, "a\x1fb", OK, -5, -1)))
-    assert run == EndedRun("ü" * 120, "a?b", OK, 0, 0)
-
-
-@pytest.mark.parametrize(
-    ("state", "outcome"),
-    [("SUCCESS", OK), ("FAILURE", FAILED), ("RETRY", None), ("IGNORED", None), (None, None), ("REJECTED", FAILED)],
-)
-def test_states_that_are_no_end_count_as_nothing(state: str | None, outcome: int | None) -> None:
-    assert outcome_of(state, None) == outcome

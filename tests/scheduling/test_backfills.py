@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from packages.infra.beat.stored_values import state_of, state_text
 from packages.scheduling.control.controllers import NEUTRAL, Controllers, QueueControl
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import HOUR_MS, SECOND_MS

@@ -1,8 +1,6 @@
 """Turns by credit: evenly spaced, the same each time, and nobody left out for ever."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -10,18 +8,20 @@ from hypothesis import strategies as st
 
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decide import decide
 from packages.scheduling.decision import SCHEDULE, THROTTLED_BY, TRIGGER, Decision, Reason, Verdict
-from packages.scheduling.engine import Engine
 from packages.scheduling.model import Criticality, Job
-from packages.scheduling.plan import Fire, plan_tick
-from packages.scheduling.policies import CatchUp, CatchUpMode, GateMode, OverlapMode, Policies
+from packages.scheduling.plan import plan_tick
+from packages.scheduling.policies import GateMode, OverlapMode, Policies
 from packages.scheduling.snapshot import Exemption, Pin, Reading, Run, Snapshot
 from packages.scheduling.state import JobState
 from packages.scheduling.throttle import ASK_AGAIN_MS
 from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.scheduling.jobs import MIDNIGHT, MINUTE, a_job
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SHEDDABLE, PLUS = Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS
 rates = st.integers(0, ONE - 1)
@@ -227,90 +227,3 @@ def test_what_an_operator_asks_for_goes_out_and_takes_no_turn() -> None:
     )
     assert [each.decision.reason for each in plan.fires] == [Reason.REQUESTED]
     assert states[job.name].credit == 5
-
-
-def driven(job: Job, snapshots: Mapping[int, Snapshot], minutes: int) -> tuple[list[Decision], Engine]:
-    """An engine that is woken when it wants, with the snapshot of the last minute that has one."""
-    engine = Engine()
-    engine.add(job, JobState(MIDNIGHT, job.trigger.describe()), MIDNIGHT)
-    made: list[Decision] = []
-    while (wake := engine.next_wake()) is not None and wake < MIDNIGHT + minutes * MINUTE:
-        past = [minute for minute in snapshots if minute <= (wake - MIDNIGHT) // MINUTE]
-        snapshot = snapshots[max(past)] if past else Snapshot(MIDNIGHT)
-        made += engine.tick(snapshot._replace(taken_at=wake), wake).decisions
-    return made, engine
-
-
-def test_a_sweep_owes_one_fire_and_the_next_one_takes_it_up() -> None:
-    stopped = Snapshot(MIDNIGHT, controllers=throttled(0))
-    policies = Policies(catch_up=CatchUp(window_ms=60 * MINUTE))
-    job = a_job(criticality=SHEDDABLE, policies=policies)
-    made, engine = driven(job, {0: stopped}, 10)
-    assert {d.reason for d in made if d.is_final} == {Reason.COALESCED}
-    assert len(engine.state(job.name).open) == 1
-    assert engine.debt == {("area", SHEDDABLE): 1}
-    made, engine = driven(job, {0: stopped, 8: Snapshot(MIDNIGHT)}, 12)
-    assert [d.reason for d in made if d.verdict is Verdict.FIRE] == [Reason.ON_TIME] * 4
-    assert not engine.debt
-
-
-def test_a_job_that_fires_seldom_goes_out_soon_after_the_throttle_ends() -> None:
-    stopped = Snapshot(MIDNIGHT, controllers=throttled(0))
-    job = a_job(every=60 * MINUTE, criticality=SHEDDABLE)
-    made, _ = driven(job, {60: stopped, 80: Snapshot(MIDNIGHT)}, 110)
-    [out] = [d for d in made if d.verdict is Verdict.FIRE]
-    assert out.reason is Reason.WAITED
-    assert 0 <= out.at - (MIDNIGHT + 80 * MINUTE) <= 2 * ASK_AGAIN_MS
-
-
-@pytest.mark.parametrize("criticality", [SHEDDABLE, PLUS])
-def test_a_job_of_its_own_max_staleness_goes_out_at_it_whatever_throttles(criticality: Criticality) -> None:
-    stopped = Snapshot(MIDNIGHT, controllers=throttled(0, criticality))
-    job = a_job(criticality=criticality, policies=Policies(max_staleness_ms=5 * MINUTE))
-    made, _ = driven(job, {0: stopped}, 30)
-    out = [d.at for d in made if d.verdict is Verdict.FIRE]
-    first = MIDNIGHT + MINUTE
-    # A newer fire that is due in the same instant is decided first, and leaves the wait to the next millisecond.
-    assert first + 5 * MINUTE <= out[0] <= first + 5 * MINUTE + 1
-    assert all(b - a <= 6 * MINUTE for a, b in pairwise(out))
-
-
-def test_where_every_fire_counts_each_waits_for_itself() -> None:
-    stopped = Snapshot(MIDNIGHT, controllers=throttled(0))
-    policies = Policies(catch_up=CatchUp(CatchUpMode.ALL, window_ms=600 * MINUTE))
-    job = a_job(criticality=SHEDDABLE, policies=policies)
-    _, engine = driven(job, {0: stopped}, 10)
-    assert len(engine.state(job.name).open) == 9
-    made, engine = driven(job, {0: stopped, 10: Snapshot(MIDNIGHT)}, 14)
-    assert len({d.nominal for d in made if d.verdict is Verdict.FIRE}) == 13
-
-
-@pytest.mark.parametrize(
-    ("expires_ms", "out"), [(2 * MINUTE, 10), (MINUTE, 20), (30_000, 20), (5 * MINUTE, 4), (None, 20)]
-)
-def test_while_nobody_serves_a_queue_critical_work_has_one_message_there(expires_ms: int | None, out: int) -> None:
-    unserved = Snapshot(MIDNIGHT, controllers=Controllers(queues={"area": QueueControl(unserved_since=MIDNIGHT)}))
-    for criticality, goes_out in ((Criticality.CRITICAL, out), (Criticality.CRITICAL_PLUS, 20), (PLUS, 0)):
-        made, _ = run(replace(a_job(criticality=criticality), expires_ms=expires_ms), unserved, 20)
-        assert sum(decision.verdict is Verdict.FIRE for decision in made) == goes_out
-
-
-@pytest.mark.parametrize("criticality", [SHEDDABLE, Criticality.CRITICAL])
-def test_what_goes_out_at_its_max_staleness_is_tried_again_when_the_publish_fails(criticality: Criticality) -> None:
-    unserved = Snapshot(MIDNIGHT, controllers=Controllers(queues={"area": QueueControl(unserved_since=MIDNIGHT)}))
-    job = replace(
-        a_job(every=180 * MINUTE, criticality=criticality, policies=Policies(max_staleness_ms=60 * MINUTE)),
-        expires_ms=720 * MINUTE,
-    )
-    engine = Engine()
-    engine.add(job, JobState(MIDNIGHT, job.trigger.describe(), credit=0), MIDNIGHT)
-    out: list[Fire] = []
-    wake = MIDNIGHT
-    while not out:
-        wake = engine.next_wake() or wake
-        out += engine.tick(unserved._replace(taken_at=wake), wake).fires
-    engine.publish_failed(out[0], wake)
-    again = engine.next_wake()
-    assert again is not None
-    tried = engine.tick(unserved._replace(taken_at=again), again).fires
-    assert [each.decision.nominal for each in tried] == [out[0].decision.nominal]

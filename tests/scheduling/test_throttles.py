@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Reason
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from packages.infra.telemetry.beat_metrics import MOST_QUEUES, ControlFacts
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.model import Criticality

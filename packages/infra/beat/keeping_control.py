@@ -13,6 +13,7 @@ from packages.infra.beat.state_store import StateStore
 from packages.infra.beat.stored_controllers import controllers_text
 from packages.infra.telemetry.beat_metrics import NO_CONTROL, ControlFacts
 from packages.scheduling.control.controllers import NEUTRAL, Controllers
+from packages.scheduling.control.step import modes_of
 from packages.scheduling.engine import Engine
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Snapshot
@@ -59,8 +60,7 @@ class KeepingControl:
         """What the objections of its gates do, an operator's word included; empty where it is off."""
         if self._policy is None:
             return {}
-        said = {} if self._seen is None else self._seen.gate_modes
-        return {gate: said.get(gate, mode) for gate, mode in self._policy.gate_modes.items()}
+        return modes_of(self._policy, {} if self._seen is None else self._seen.gate_modes)
 
     def seen(self, snapshot: Snapshot | None) -> None:
         """The gates were asked under this one."""

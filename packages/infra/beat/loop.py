@@ -189,6 +189,9 @@ class Loop:
                     schedule, now, led_until=None if lived_at is None else lived_at - SECOND_MS
                 )
                 self._control.go_on_from_store(now)
+                if not self._engine.controllers.is_calm:
+                    # A step that knows nothing would forget what is going on.
+                    self._opened.readings.look_ahead(now, self._engine.controllers.stepped_at)
                 self._committing.begin_term()
                 self._taking_over.begin_term()
             else:

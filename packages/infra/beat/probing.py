@@ -2,7 +2,7 @@
 
 The probe is asked when beat has time, shortly before the control goes by the answers, so that nothing that is due waits
 for it; only where beat never has time for so long, in the middle of its work. Nothing of a probe is imported, opened or
-asked before there is a job.
+asked before there is a job, nor by the first tick, which is to publish soon, unless there is something to go on with.
 """
 
 from collections.abc import Callable, Collection
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from packages.infra.probes.external_objectives import ExternalObjectives
     from packages.infra.probes.probe import Probe, ProbeReadings
 
-# So long before they are needed readings are asked for, half an interval at most: beat wakes every half second.
-_AHEAD_MS: Final = 600
+# So long before they are needed readings are asked for, half an interval at most: beat wakes every half second, or a
+# little later, and does not ask shortly before something is due.
+_AHEAD_MS: Final = 700
 # So late they are asked for at any cost.
 _PATIENCE_MS: Final = SECOND_MS
 _ENDS_WITHIN_S: Final = 2.0
@@ -54,7 +55,10 @@ class Asked(NamedTuple):
 
 
 class Probing:
-    """One scheduler's probe. `open_probe` gets the ms between two questions at least."""
+    """One scheduler's probe. `open_probe` gets the ms between two questions at least: half a control interval.
+
+    The first step, or one that had to wait for its readings, may be that close to the next one.
+    """
 
     def __init__(self, control: Control, open_probe: Callable[[int], Asked]) -> None:
         self._control = control
@@ -78,28 +82,34 @@ class Probing:
             self._policy = None
 
     def look_ahead(self, now: int, stepped_at: int | None) -> None:
-        """There is time: ask, if the readings are wanted soon. `stepped_at` is when the control last went by them."""
+        """Ask, if the readings are wanted soon, or if nothing is known: there is time, or they are needed at once.
+
+        `stepped_at` is when the control last went by them.
+        """
         policy = self._control.policy
         if policy is None:
             return
         since = self._asked_at if stepped_at is None else stepped_at
-        if self._asked_at <= since and now >= since + policy.interval_ms - _ahead_ms(policy.interval_ms):
+        soon = policy.interval_end(since) - min(_AHEAD_MS, policy.interval_ms // 2)
+        if self._told is None or self._asked_at < soon <= now:
             self._ask(policy, now)
 
     def read(self, now: int) -> "ProbeReadings | None":
         """What is known at the instant `now`; None before there is a job, and while there is no policy.
 
-        Asks what was not asked for ahead.
+        Asks what was not asked for ahead; the first time it leaves that to `look_ahead`.
         """
         policy = self._control.policy
         if policy is None:
             return None
+        if self._asked_at == FIRST_INSTANT:
+            self._asked_at = now - policy.interval_ms
         if not 0 <= now - self._asked_at < policy.interval_ms + _PATIENCE_MS:
             self._ask(policy, now)
         return self._told
 
     def _ask(self, policy: ControlPolicy, now: int) -> None:
-        interval_ms = policy.interval_ms - _ahead_ms(policy.interval_ms)
+        interval_ms = policy.interval_ms // 2
         if self._asked is not None and self._asked.url != self._control.prometheus_url:
             self._let_go()
         if self._asked is None:
@@ -117,7 +127,7 @@ class Probing:
         self._told = probe.read(now)
 
     def close(self) -> None:
-        """Let go of the probe; `read` opens it again. A question under way is waited for shortly."""
+        """Let go of the probe; it is opened again by who asks next. A question under way is waited for shortly."""
         self._let_go()
         until_s = monotonic() + _ENDS_WITHIN_S
         for external in self._ending:
@@ -132,10 +142,6 @@ class Probing:
             if asked.external is not None:
                 asked.external.stop()
                 self._ending = [*(each for each in self._ending if not each.has_ended), asked.external]
-
-
-def _ahead_ms(interval_ms: int) -> int:
-    return min(_AHEAD_MS, interval_ms // 2)
 
 
 def probing_of(app: Celery, redis: BrokerRedis | None) -> Probing | None:

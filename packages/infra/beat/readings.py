@@ -27,7 +27,7 @@ class Readings(Protocol):
         ...
 
     def look_ahead(self, now: int, stepped_at: int | None) -> None:
-        """There is time to ask what will be wanted soon; the adaptive control went by the readings of `stepped_at`."""
+        """Ask what will be wanted soon; the adaptive control went by the readings of `stepped_at`."""
         ...
 
     def acknowledge(self, requests: Sequence[Request]) -> None:

@@ -16,7 +16,7 @@ from packages.scheduling.control.controllers import (
     Unheard,
     WaitBasis,
 )
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT
 from packages.scheduling.model import Criticality
 

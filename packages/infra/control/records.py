@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.instants import FIRST_INSTANT, LAST_INSTANT
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode
@@ -11,8 +12,6 @@ from packages.scheduling.requests import BackfillRequest, Request, ResetRequest,
 from packages.scheduling.snapshot import Exemption, Pause, PauseScope, Pin
 
 VERSION = 1
-# Rates are in millionths.
-_WHOLE_RATE = 1_000_000
 
 E = TypeVar("E")
 
@@ -57,8 +56,8 @@ def decode_pin(text: bytes) -> Pin:
         RecordError: it is none.
     """
     values = _decode(text)
-    if not 0 <= (rate := _whole(values, "rate")) <= _WHOLE_RATE:
-        raise RecordError(f"`rate` is not between 0 and {_WHOLE_RATE}")
+    if not 0 <= (rate := _whole(values, "rate")) <= ONE:
+        raise RecordError(f"`rate` is not between 0 and {ONE}")
     return Pin(
         queue=_text(values, "queue"),
         criticality=None if values.get("criticality") is None else _member(values, "criticality", Criticality),

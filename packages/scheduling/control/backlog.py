@@ -17,7 +17,8 @@ from typing import Final
 from packages.scheduling.control.controllers import QueueControl, Unheard
 from packages.scheduling.control.groups import Group, Present, groups_of
 from packages.scheduling.control.look import Look, cut_rate, fitting_rate, look_at
-from packages.scheduling.control.policy import ONE, SHEDDING_ORDER, BacklogPolicy
+from packages.scheduling.control.policy import SHEDDING_ORDER, BacklogPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.control.unheard import is_unserved, unheard_of
 from packages.scheduling.control.wait import estimated_wait
 from packages.scheduling.model import Criticality

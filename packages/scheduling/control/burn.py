@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 from packages.scheduling.control.controllers import LevelControl
 from packages.scheduling.control.objective import Objective
-from packages.scheduling.control.policy import ONE, SloPolicy
+from packages.scheduling.control.policy import SloPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from packages.scheduling.readings import ObjectiveReading, WindowCount
 from packages.scheduling.snapshot import Reading

@@ -101,5 +101,10 @@ class Controllers(NamedTuple):
             or any(each.rates or each.unserved for each in self.queues.values())
         )
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing is lost with it: it throttles nothing, and no wait is above its target."""
+        return not self.throttles and all(each.above_since is None for each in self.queues.values())
+
 
 NEUTRAL: Final = Controllers()

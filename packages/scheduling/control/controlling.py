@@ -6,7 +6,7 @@ from typing import Protocol
 
 from packages.scheduling.control.controllers import NEUTRAL
 from packages.scheduling.control.policy import ControlPolicy
-from packages.scheduling.control.step import Step, as_held, is_due, step, without_queue
+from packages.scheduling.control.step import Step, as_held, is_due, modes_of, step, without_queue
 from packages.scheduling.decision import Decision, Reason
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.snapshot import Snapshot
@@ -65,7 +65,7 @@ class Controlling:
         policy = self._policy
         if policy is None:
             return snapshot
-        modes = {**policy.gate_modes, **snapshot.gate_modes}
+        modes = {**modes_of(policy, snapshot.gate_modes), **snapshot.gate_modes}
         self.controllers = as_held(self.controllers, modes)
         if is_due(self.controllers, policy, now):
             coalesced = Counter(self.controllers.coalesced) + self._taken_up

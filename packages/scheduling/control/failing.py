@@ -20,7 +20,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from packages.scheduling.control.controllers import TargetControl
-from packages.scheduling.control.policy import ONE, TargetPolicy
+from packages.scheduling.control.policy import TargetPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.readings import TaskReading
 from packages.scheduling.snapshot import Reading
 

@@ -6,7 +6,7 @@ Decides nothing.
 from collections.abc import Collection, Iterable, Mapping
 
 from packages.scheduling.control.controllers import QueueControl
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.model import Criticality
 
 # Which criticalities have jobs, by queue.

@@ -7,7 +7,8 @@ less what has to drain. So a cut is as deep as the overload, and not deeper.
 from typing import Final, NamedTuple
 
 from packages.scheduling.control.controllers import QueueControl
-from packages.scheduling.control.policy import ONE, BacklogPolicy
+from packages.scheduling.control.policy import BacklogPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.readings import QueueReading
 
 # What is found in a first look is a little too much: a queue that only just fits never drains.

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.policies import PolicyError
-
-_ONE = 1_000_000
 
 
 class Measure(StrEnum):
@@ -40,8 +39,8 @@ class Objective:
     sheds: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.goal < _ONE:
-            raise PolicyError(f"objective {self.name}: the goal is a share above 0 and below 1, not {self.goal / _ONE}")
+        if not 0 < self.goal < ONE:
+            raise PolicyError(f"objective {self.name}: the goal is a share above 0 and below 1, not {self.goal / ONE}")
         if self.measure is Measure.EXTERNAL:
             if self.bad_query is None or self.total_query is None or self.task or self.queue:
                 raise PolicyError(f"objective {self.name}: an external one has both queries, and no task and no queue")

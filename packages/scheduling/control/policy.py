@@ -9,18 +9,16 @@ from types import MappingProxyType
 from typing import Final
 
 from packages.scheduling.control.objective import Objective
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode, PolicyError
 
-ONE: Final = 1_000_000
 # The first to be throttled first.
 SHEDDING_ORDER: Final = (Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS, Criticality.CRITICAL)
 LEAST_RATES: Final[Mapping[Criticality, int]] = MappingProxyType(
     {Criticality.SHEDDABLE: 0, Criticality.SHEDDABLE_PLUS: 50_000, Criticality.CRITICAL: ONE}
 )
-
-
 _MOST_DOUBLED: Final = 10
 
 
@@ -118,7 +116,10 @@ class TargetPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ControlPolicy:
-    """All of them. `interval_ms`: rates and levels change once in it. A reading older than `stale_ms` is absent."""
+    """All of them. `interval_ms`: rates and levels change once in it. A reading older than `stale_ms` is absent.
+
+    The intervals are counted from the epoch: beat may wake late for one, and there are as many as the setting says.
+    """
 
     interval_ms: int = 10 * SECOND_MS
     stale_ms: int = 30 * SECOND_MS
@@ -126,10 +127,9 @@ class ControlPolicy:
     slo: SloPolicy = field(default_factory=SloPolicy)
     target: TargetPolicy = field(default_factory=TargetPolicy)
 
-    @property
-    def gate_modes(self) -> Mapping[str, GateMode]:
-        """What the gates' objections do, by gate."""
-        return {"backlog": self.backlog.mode, "slo": self.slo.mode, "failing_target": self.target.mode}
+    def interval_end(self, instant: int) -> int:
+        """The end, not in it, of the control interval that an instant is in."""
+        return (instant // self.interval_ms + 1) * self.interval_ms
 
     def __post_init__(self) -> None:
         if not 0 < self.interval_ms <= self.backlog.standing_ms:

@@ -1,6 +1,7 @@
 """One control interval of all controllers: from what was known and what the probes say now, what is to hold next."""
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import Protocol
 
 from packages.scheduling.control.backlog import step_queues
 from packages.scheduling.control.burn import step_levels
@@ -11,9 +12,6 @@ from packages.scheduling.control.policy import ControlPolicy
 from packages.scheduling.gates import backlog, failing_target, slo
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Step(Protocol):
@@ -33,7 +31,7 @@ def step(
 
     But of the queues it is told also then how long messages wait.
     """
-    modes = {**policy.gate_modes, **snapshot.gate_modes}
+    modes = modes_of(policy, snapshot.gate_modes)
     levels: Mapping[str, LevelControl] = {}
     if modes[slo.NAME] is not GateMode.OFF:
         levels = step_levels(controllers.levels, snapshot.objectives, policy.slo, now, stale_ms=policy.stale_ms)
@@ -80,9 +78,19 @@ def as_held(controllers: Controllers, modes: "Mapping[str, GateMode]") -> Contro
     return controllers._replace(queues=queues, observed=False)
 
 
+def modes_of(policy: ControlPolicy, said: Mapping[str, GateMode]) -> dict[str, GateMode]:
+    """What the objections of the control's gates do, by gate: the policy's own, under what an operator has `said`."""
+    own = {
+        backlog.NAME: policy.backlog.mode,
+        slo.NAME: policy.slo.mode,
+        failing_target.NAME: policy.target.mode,
+    }
+    return {gate: said.get(gate, mode) for gate, mode in own.items()}
+
+
 def is_due(controllers: Controllers, policy: ControlPolicy, now: int) -> bool:
-    """Whether an interval is over; also after the clock was set back."""
-    return controllers.stepped_at is None or not 0 <= now - controllers.stepped_at < policy.interval_ms
+    """Whether `now` is in another interval than the last step; a clock that is set back leads to another one, too."""
+    return controllers.stepped_at is None or policy.interval_end(controllers.stepped_at) != policy.interval_end(now)
 
 
 def without_queue(controllers: Controllers, queue: str) -> Controllers:

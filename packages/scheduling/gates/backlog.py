@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from packages.scheduling.candidate import Candidate
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Fact, Opinion, Reason
 from packages.scheduling.policies import Policies
 from packages.scheduling.snapshot import Snapshot

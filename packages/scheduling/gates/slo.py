@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from packages.scheduling.candidate import Candidate
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Opinion, Reason
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import Policies

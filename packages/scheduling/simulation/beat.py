@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import NEVER_ENDS
-from packages.scheduling.model import Criticality
 from packages.scheduling.plan import Fire
 from packages.scheduling.policies import OverlapMode
 from packages.scheduling.simulation.broker import Broker
+from packages.scheduling.simulation.each_alone import SHEDDABLE
 from packages.scheduling.simulation.message import Message
 from packages.scheduling.simulation.probe import Probe, Readings
 from packages.scheduling.simulation.record import Rates, Record
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from packages.scheduling.control.controllers import Controllers
 
 _NOTHING_KNOWN: Final = Readings({}, {})
-# What is stopped where nobody consumes.
-_SHEDDABLE: Final = (Criticality.SHEDDABLE_PLUS, Criticality.SHEDDABLE)
 
 
 class Beat:
@@ -54,7 +52,7 @@ class Beat:
         self._probe = probe
         self._record = record
         self._readings = _NOTHING_KNOWN
-        self._probed_at: int | None = None
+        self._probed_until: int | None = None
         # Runs of jobs that may not overlap: by job, the messages that are not over.
         self._under_way: dict[str, list[Message]] = {}
         self._noted: Controllers | None = None
@@ -69,7 +67,7 @@ class Beat:
 
     def main(self) -> "Generator[simpy.Event, Any, None]":
         """The loop; runs for ever."""
-        interval_ms = self._scenario.control.interval_ms
+        control = self._scenario.control
         while True:
             now = int(self._env.now)
             snapshot = self._snapshot(now)
@@ -84,7 +82,7 @@ class Beat:
             if tick.more:
                 continue
             wake = self._engine.next_wake()
-            probes_in_ms = (self._probed_at or now) + interval_ms - now
+            probes_in_ms = control.interval_end(now) - now
             yield self._env.timeout(max(1, probes_in_ms if wake is None else min(probes_in_ms, wake - now)))
 
     def _note_rates(self, now: int) -> None:
@@ -96,13 +94,13 @@ class Beat:
         rates = {
             (queue, criticality): rate
             for queue, control in controllers.queues.items()
-            for criticality, rate in (dict.fromkeys(_SHEDDABLE, 0) if control.unserved else control.rates).items()
+            for criticality, rate in (dict.fromkeys(SHEDDABLE, 0) if control.unserved else control.rates).items()
         }
         self._record.rates.append(Rates(now, rates))
 
     def _snapshot(self, now: int) -> Snapshot:
-        if self._probed_at is None or now - self._probed_at >= self._scenario.control.interval_ms:
-            self._probed_at = now
+        if self._probed_until is None or now >= self._probed_until:
+            self._probed_until = self._scenario.control.interval_end(now)
             if not self.blind:
                 self._readings = self._probe.read(now)
         return Snapshot(

@@ -4,35 +4,29 @@ rate = clamp(1 - GAIN * (wait - target) / target), for all sheddable work of a q
 criticality. It remembers nothing, and knows nothing of queues that share workers.
 """
 
+from functools import partial
 from typing import Final
 
-from packages.scheduling.control.controllers import Controllers, QueueControl
-from packages.scheduling.control.groups import Present
-from packages.scheduling.control.policy import ONE, ControlPolicy
+from packages.scheduling.control.controllers import QueueControl
+from packages.scheduling.control.policy import BacklogPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.control.wait import estimated_wait
-from packages.scheduling.snapshot import Snapshot
+from packages.scheduling.readings import QueueReading
+from packages.scheduling.simulation.each_alone import SHEDDABLE, each_alone
 
 # In millionths: at five targets everything is stopped that may be.
 GAIN: Final = 250_000
 
 
-def proportional(
-    controllers: Controllers, snapshot: Snapshot, policy: ControlPolicy, present: Present, now: int
-) -> Controllers:
-    """See `packages.scheduling.control.step.Step`."""
-    queues: dict[str, QueueControl] = {}
-    for queue, criticalities in present.items():
-        before = controllers.queues.get(queue, QueueControl())
-        reading = snapshot.queues.get(queue)
-        wait = None if reading is None or reading.age_ms(now) > policy.stale_ms else estimated_wait(reading.value)
-        if wait is None:
-            queues[queue] = before
-            continue
-        target_ms = policy.backlog.target_of(queue)
-        rate = 0 if wait.ms is None else max(0, ONE - GAIN * max(0, wait.ms - target_ms) // target_ms)
-        least = policy.backlog.least_rates
-        throttled = [each for each in criticalities if rate < ONE and not each.is_critical]
-        rates = {each: max(rate, least[each]) for each in throttled}
-        since = (now if before.since is None else before.since) if rates else None
-        queues[queue] = QueueControl(wait_ms=wait.ms, basis=wait.basis, rates=rates, since=since)
-    return controllers._replace(stepped_at=now, queues=queues)
+def _by_wait(queue: str, before: QueueControl, reading: QueueReading, policy: BacklogPolicy) -> QueueControl | None:
+    del before
+    wait = estimated_wait(reading)
+    if wait is None:
+        return None
+    target_ms = policy.target_of(queue)
+    rate = 0 if wait.ms is None else max(0, ONE - GAIN * max(0, wait.ms - target_ms) // target_ms)
+    rates = {each: max(rate, policy.least_rates[each]) for each in SHEDDABLE if rate < ONE}
+    return QueueControl(wait_ms=wait.ms, basis=wait.basis, rates=rates)
+
+
+proportional: Final = partial(each_alone, rule=_by_wait)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Reason, Verdict
 from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.model import Criticality

@@ -4,33 +4,25 @@ With hysteresis: it goes on again when fewer than `OFF_BELOW` wait. It knows not
 that share workers.
 """
 
+from functools import partial
 from typing import Final
 
-from packages.scheduling.control.controllers import Controllers, QueueControl
-from packages.scheduling.control.groups import Present
-from packages.scheduling.control.policy import ControlPolicy
-from packages.scheduling.model import Criticality
-from packages.scheduling.snapshot import Snapshot
+from packages.scheduling.control.controllers import QueueControl
+from packages.scheduling.control.policy import BacklogPolicy
+from packages.scheduling.readings import QueueReading
+from packages.scheduling.simulation.each_alone import SHEDDABLE, each_alone
 
 ON_ABOVE: Final = 50
 OFF_BELOW: Final = 10
-_STOPPED: Final = frozenset({Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS})
 
 
-def threshold(
-    controllers: Controllers, snapshot: Snapshot, policy: ControlPolicy, present: Present, now: int
-) -> Controllers:
-    """See `packages.scheduling.control.step.Step`."""
-    queues: dict[str, QueueControl] = {}
-    for queue, criticalities in present.items():
-        before = controllers.queues.get(queue, QueueControl())
-        reading = snapshot.queues.get(queue)
-        if reading is None or reading.age_ms(now) > policy.stale_ms or reading.value.ready is None:
-            queues[queue] = before
-            continue
-        messages = reading.value.ready
-        stops = messages > ON_ABOVE or (before.since is not None and messages >= OFF_BELOW)
-        since = (now if before.since is None else before.since) if stops else None
-        rates = {each: 0 for each in criticalities if stops and each in _STOPPED}
-        queues[queue] = QueueControl(rates=rates, since=since if rates else None, messages=messages)
-    return controllers._replace(stepped_at=now, queues=queues)
+def _by_length(queue: str, before: QueueControl, reading: QueueReading, policy: BacklogPolicy) -> QueueControl | None:
+    del queue, policy
+    messages = reading.ready
+    if messages is None:
+        return None
+    stops = messages > ON_ABOVE or (before.since is not None and messages >= OFF_BELOW)
+    return QueueControl(messages=messages, rates=dict.fromkeys(SHEDDABLE, 0) if stops else {})
+
+
+threshold: Final = partial(each_alone, rule=_by_length)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from packages.scheduling.control.backlog import step_queues
 from packages.scheduling.control.controllers import QueueControl, WaitBasis
-from packages.scheduling.control.policy import ONE, BacklogPolicy
+from packages.scheduling.control.policy import BacklogPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.readings import QueueReading
 from packages.scheduling.snapshot import Reading

@@ -4,7 +4,8 @@ import pytest
 
 from packages.scheduling.control.controllers import NEUTRAL, Controllers, QueueControl
 from packages.scheduling.control.groups import Present
-from packages.scheduling.control.policy import ONE, BacklogPolicy, ControlPolicy, TargetPolicy
+from packages.scheduling.control.policy import BacklogPolicy, ControlPolicy, TargetPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import THROTTLED_BY, Reason, Verdict
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import SECOND_MS
@@ -75,11 +76,30 @@ def test_an_interval_is_stepped_once_however_often_it_is_ticked() -> None:
     assert engine.controllers is not first
 
 
+@pytest.mark.parametrize("wakes_every_ms", [7, 501, 6_000, INTERVAL_MS, 2 * INTERVAL_MS + 1])
+def test_there_is_one_step_in_each_interval_of_the_clock_however_late_beat_wakes(wakes_every_ms: int) -> None:
+    engine = an_engine(ControlPolicy())
+    wakes = range(MIDNIGHT + 3, MIDNIGHT + 30 * INTERVAL_MS, wakes_every_ms)
+    stepped_at: list[int | None] = []
+    for now in wakes:
+        ticked(engine, now, EMPTY)
+        if engine.controllers.stepped_at not in stepped_at:
+            stepped_at.append(engine.controllers.stepped_at)
+    assert stepped_at == list({now // INTERVAL_MS: now for now in reversed(wakes)}.values())[::-1]
+
+
 def test_a_clock_that_was_set_back_does_not_hold_the_control_up() -> None:
     engine = an_engine(ControlPolicy())
     ticked(engine, MIDNIGHT + 60 * MINUTE, EMPTY)
     ticked(engine, MIDNIGHT, EMPTY)
     assert engine.controllers.stepped_at == MIDNIGHT
+    # Within the interval it is for the next one to go on.
+    ticked(engine, MIDNIGHT + 3, EMPTY)
+    ticked(engine, MIDNIGHT + INTERVAL_MS - 1, EMPTY)
+    ticked(engine, MIDNIGHT + 1, EMPTY)
+    assert engine.controllers.stepped_at == MIDNIGHT
+    ticked(engine, MIDNIGHT + INTERVAL_MS, EMPTY)
+    assert engine.controllers.stepped_at == MIDNIGHT + INTERVAL_MS
 
 
 def test_without_a_policy_nothing_is_learnt_and_what_was_learnt_is_forgotten() -> None:

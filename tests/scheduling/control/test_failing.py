@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from packages.scheduling.control.controllers import TargetControl
 from packages.scheduling.control.failing import WEARS_OFF, step_targets
-from packages.scheduling.control.policy import ONE, TargetPolicy
+from packages.scheduling.control.policy import TargetPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.instants import MINUTE_MS, SECOND_MS
 from packages.scheduling.jitter import hash64
 from packages.scheduling.readings import TaskReading

@@ -2,7 +2,7 @@
 
 from packages.scheduling.control.controllers import QueueControl
 from packages.scheduling.control.groups import groups_of
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.model import Criticality
 
 SHEDDABLE, PLUS = Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS

@@ -8,7 +8,8 @@ import pytest
 from packages.scheduling.control.burn import WINDOWS_MS
 from packages.scheduling.control.controllers import Controllers
 from packages.scheduling.control.objective import Measure, Objective
-from packages.scheduling.control.policy import ONE, ControlPolicy, SloPolicy, TargetPolicy
+from packages.scheduling.control.policy import ControlPolicy, SloPolicy, TargetPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import SECOND_MS

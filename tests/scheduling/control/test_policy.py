@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from packages.scheduling.control.objective import Measure, Objective
-from packages.scheduling.control.policy import ONE, BacklogPolicy, ControlPolicy, SloPolicy, TargetPolicy
+from packages.scheduling.control.policy import BacklogPolicy, ControlPolicy, SloPolicy, TargetPolicy
+from packages.scheduling.control.shares import ONE
+from packages.scheduling.control.step import modes_of
 from packages.scheduling.model import Criticality
-from packages.scheduling.policies import PolicyError
+from packages.scheduling.policies import GateMode, PolicyError
 
 LEAST = {Criticality.SHEDDABLE: 0, Criticality.SHEDDABLE_PLUS: 0, Criticality.CRITICAL: ONE}
 
@@ -51,4 +53,10 @@ def test_what_contradicts_itself_is_refused(kind: type[Any], given: dict[str, An
 
 
 def test_the_defaults_agree_with_each_other() -> None:
-    assert ControlPolicy().gate_modes == dict.fromkeys(("backlog", "slo", "failing_target"), "enforce")
+    assert modes_of(ControlPolicy(), {}) == dict.fromkeys(("backlog", "slo", "failing_target"), "enforce")
+
+
+def test_the_modes_of_the_control_are_those_of_its_gates_under_the_word_of_an_operator() -> None:
+    policy = ControlPolicy(slo=SloPolicy(mode=GateMode.OBSERVE), target=TargetPolicy(mode=GateMode.OFF))
+    said = {"slo": GateMode.ENFORCE, "windows": GateMode.OFF}
+    assert modes_of(policy, said) == {"backlog": "enforce", "slo": "enforce", "failing_target": "off"}

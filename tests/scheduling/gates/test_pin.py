@@ -7,7 +7,7 @@ import pytest
 
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl
-from packages.scheduling.control.policy import ONE
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.decide import GATES, decide
 from packages.scheduling.decision import SCHEDULE, Decision, Reason, Verdict
 from packages.scheduling.gates import backlog, failing_target, pause, pin, slo

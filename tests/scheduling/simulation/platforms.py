@@ -1,10 +1,14 @@
-"""Small scenarios for the tests of the laboratory."""
+"""Small scenarios for the tests of the laboratory, and what comes of one."""
 
 from dataclasses import replace
 from typing import Any
 
 from packages.scheduling.model import Criticality
+from packages.scheduling.simulate import simulate
+from packages.scheduling.simulation.message import Message
+from packages.scheduling.simulation.record import Outcome
 from packages.scheduling.simulation.scenario import JobGroup, Scenario, ServiceTime, WorkerSpec
+from packages.scheduling.simulation.strategies import Strategy
 
 SECOND = 1_000
 MINUTE = 60_000
@@ -42,3 +46,13 @@ def a_scenario(*groups: JobGroup, **changes: Any) -> Scenario:  # noqa: ANN401  
         message_ms=0,
     )
     return replace(scenario, **changes)
+
+
+def fixed(scenario: Scenario, *, seed: int = 1, service_scale: float = 1.0) -> Outcome:
+    return simulate(scenario, Strategy.FIXED, seed=seed, service_scale=service_scale)
+
+
+def began(outcome: Outcome) -> list[Message]:
+    """The messages whose run began, in that order."""
+    messages = [message for message in outcome.record.messages if message.started_at is not None]
+    return sorted(messages, key=lambda message: message.started_at or 0)
