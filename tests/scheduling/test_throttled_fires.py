@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,13 +11,15 @@ from packages.scheduling.control.controllers import Controllers, QueueControl
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.engine import Engine
 from packages.scheduling.model import Criticality, Job
-from packages.scheduling.plan import Fire
 from packages.scheduling.policies import CatchUp, CatchUpMode, Policies
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState
 from packages.scheduling.throttle import ASK_AGAIN_MS
 from tests.scheduling.jobs import MIDNIGHT, MINUTE, a_job
 from tests.scheduling.test_throttle import run, throttled
+
+if TYPE_CHECKING:
+    from packages.scheduling.plan import Fire
 
 SHEDDABLE, PLUS = Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS
 
