@@ -10,7 +10,7 @@ from packages.infra.beat.entries.job_schedule import JobSchedule
 from packages.infra.beat.readings import NoReadings
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.beat.wiring import open_for
-from packages.scheduling.control.policy import ControlPolicy
+from packages.scheduling.control.policy import BacklogPolicy, ControlPolicy
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import Policies
 from packages.scheduling.readings import QueueReading
@@ -20,7 +20,8 @@ from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.beat.stepped import Clock, make_app, on_clock
 
 QUEUE = "q"
-POLICY = ControlPolicy()
+# Cut in small steps: a rate is not at its least after a minute.
+POLICY = ControlPolicy(backlog=BacklogPolicy(most_decrease=500_000))
 DRAINS = QueueReading(ready=0, oldest_ms=None, reserved=0, running=0, completed=10, over_ms=30_000, consumers=1)
 STANDS = QueueReading(ready=400, oldest_ms=90_000, reserved=2, running=2, completed=10, over_ms=30_000, consumers=1)
 

@@ -18,6 +18,7 @@ from tests.scheduling.control.readings import EMPTY, waiting
 from tests.scheduling.jobs import MIDNIGHT, MINUTE, a_job
 
 INTERVAL_MS = ControlPolicy().interval_ms
+FIRST_CUT = ONE - BacklogPolicy().most_decrease
 SHEDDABLE = Criticality.SHEDDABLE
 
 
@@ -124,7 +125,7 @@ def test_a_gate_that_is_off_or_observes_by_its_setting_holds_nothing_back() -> N
         assert len(kept) == (0 if mode is GateMode.OFF else 4)
         assert set(kept) <= {Reason.THROTTLED, Reason.IN_TURN}
         # What the first cut would be is known; nothing answers to it, so what would have been cut next is not.
-        rates = {} if mode is GateMode.OFF else {SHEDDABLE: ONE // 2}
+        rates = {} if mode is GateMode.OFF else {SHEDDABLE: FIRST_CUT}
         assert dict(engine.controllers.queues["area"].rates) == rates
         assert engine.controllers.queues["area"].wait_ms == 60_000
 
@@ -136,7 +137,7 @@ def test_a_gate_that_is_to_hold_after_it_observed_begins_with_what_it_then_measu
     for _ in range(100):
         now += INTERVAL_MS
         seen.append(told(engine, now, GateMode.OBSERVE).get(SHEDDABLE, ONE))
-    assert set(seen) == {ONE, ONE // 2}
+    assert set(seen) == {ONE, FIRST_CUT}
     # In the middle of an interval, before the control looks again.
     assert told(engine, now + 1, GateMode.ENFORCE) == {}
     held = []
@@ -144,7 +145,7 @@ def test_a_gate_that_is_to_hold_after_it_observed_begins_with_what_it_then_measu
         now += INTERVAL_MS
         held.append(told(engine, now, GateMode.ENFORCE).get(SHEDDABLE, ONE))
     assert held[0] == ONE
-    assert ONE // 2 in held
+    assert FIRST_CUT in held
     assert held[-1] == 0
     # What somebody answered to stands, as it was, when it is only observed again.
     assert told(engine, now + 1, GateMode.OBSERVE) == {SHEDDABLE: 0}
