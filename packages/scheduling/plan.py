@@ -18,6 +18,7 @@ from packages.scheduling.state import JobState, OpenFire
 from packages.scheduling.throttle import credit_after, takes_turns
 from packages.scheduling.waiting import (
     beyond_limit,
+    counted_since,
     ending_in_time,
     is_scheduled,
     kept_open,
@@ -92,8 +93,9 @@ def plan_tick(
                 uncounted, counted = job_state, job_state.with_a_fire()
             job_state = counted
         elif verdict is _DEFER and not stands:
-            waits_since = candidate.planned if candidate.since is None else candidate.since
-            since = min([waits_since, *[fire.since for fire in ended]]) if ended else waits_since
+            since = candidate.planned if candidate.since is None else candidate.since
+            if ended:
+                since = counted_since(job, decision, since, ended)
             decision = ending_in_time(decision, job, since)
             job_state = job_state.with_open((*job_state.open, kept_open(candidate, decision, since)))
         decisions.append(decision)

@@ -58,6 +58,36 @@ def test_a_job_that_fires_seldom_goes_out_soon_after_the_throttle_ends() -> None
     assert 0 <= out.at - (MIDNIGHT + 80 * MINUTE) <= 2 * ASK_AGAIN_MS
 
 
+@pytest.mark.parametrize("mode", [CatchUpMode.LATEST, CatchUpMode.SKIP])
+@pytest.mark.parametrize("window_ms", [MINUTE, 2 * MINUTE, 7 * MINUTE])
+def test_one_fire_waits_for_as_long_as_nothing_goes_out(mode: CatchUpMode, window_ms: int) -> None:
+    stopped = Snapshot(MIDNIGHT, controllers=throttled(0))
+    job = a_job(criticality=SHEDDABLE, policies=Policies(catch_up=CatchUp(mode, window_ms=window_ms)))
+    for minutes in range(2, 30):
+        made, engine = driven(job, {0: stopped}, minutes)
+        assert {d.reason for d in made if d.is_final} <= {Reason.COALESCED}
+        assert [fire.nominal for fire in engine.state(job.name).open] == [MIDNIGHT + (minutes - 1) * MINUTE]
+
+
+@pytest.mark.parametrize("mode", CatchUpMode)
+def test_what_no_newer_fire_takes_up_is_dropped_when_it_is_itself_too_old(mode: CatchUpMode) -> None:
+    stopped = Snapshot(MIDNIGHT, controllers=throttled(0))
+    job = a_job(
+        every=10 * MINUTE, criticality=SHEDDABLE, policies=Policies(catch_up=CatchUp(mode, window_ms=4 * MINUTE))
+    )
+    made, _ = driven(job, {0: stopped}, 60)
+    dropped = [d for d in made if d.is_final]
+    assert [(d.reason, d.at - d.nominal) for d in dropped] == [(Reason.STALE, 4 * MINUTE)] * 5
+
+
+def test_critical_work_that_newer_fires_take_up_goes_out_as_soon_as_the_first_one_would() -> None:
+    stopped = Snapshot(MIDNIGHT, controllers=throttled(0, Criticality.CRITICAL))
+    job = a_job(policies=Policies(catch_up=CatchUp(window_ms=5 * MINUTE)))
+    made, _ = driven(job, {0: stopped}, 30)
+    out = [d.at - MIDNIGHT for d in made if d.verdict is Verdict.FIRE]
+    assert [at // MINUTE for at in out] == [6, 12, 18, 24]
+
+
 @pytest.mark.parametrize("criticality", [SHEDDABLE, PLUS])
 def test_a_job_of_its_own_max_staleness_goes_out_at_it_whatever_throttles(criticality: Criticality) -> None:
     stopped = Snapshot(MIDNIGHT, controllers=throttled(0, criticality))
