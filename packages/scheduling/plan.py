@@ -31,6 +31,7 @@ from packages.scheduling.waiting import (
 # Looking a member up in its enumeration is slow, and this is done for every fire.
 _new: Final = tuple.__new__
 _FIRE, _DEFER, _SKIP = Verdict.FIRE, Verdict.DEFER, Verdict.SKIP
+_PUBLISH_FAILED: Final = Reason.PUBLISH_FAILED
 
 
 class Fire(NamedTuple):
@@ -108,6 +109,9 @@ def plan_tick(
 
 def _turned(state: JobState, candidate: Candidate, decision: Decision) -> tuple[Decision, JobState, bool]:
     """What a turn costs; and whether it was that of a backfill, which stands still now."""
+    if candidate.waited is _PUBLISH_FAILED:
+        # It has had its turn. No gate throttles it any more, which must not look as if none throttled its job.
+        return decision, state, False
     if takes_turns(candidate):
         credit = credit_after(candidate, decision)
         return decision, state if credit == state.credit else state.with_credit(credit), False
