@@ -21,7 +21,7 @@ from packages.scheduling.preview_columns import Preview, Rows
 from packages.scheduling.slot import wake_of
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState, OpenFire
-from packages.scheduling.throttle import is_a_turn
+from packages.scheduling.throttle import is_a_turn, said_until
 from packages.scheduling.triggers.base import Trigger
 from packages.scheduling.window_times import inside_until, next_inside
 
@@ -131,7 +131,9 @@ class _Walker:
                 watermark, is_over = self._stride(index, job, state, begin=begin)
                 if is_over:
                     return
-                state = state._replace(watermark=watermark)
+                if watermark != state.watermark:
+                    # None of them took a turn, by which the credit is forgotten.
+                    state = state._replace(watermark=watermark, credit=None)
             wake = wake_of(job, state, self._snapshot.markets)
             if wake is None or wake >= self._end:
                 break
@@ -168,7 +170,9 @@ class _Walker:
                 decision = decide(candidate, self._snapshot._replace(taken_at=at))
                 if not decision.is_final or is_a_turn(decision):
                     return watermark, False
-                changes = int(planned.searchsorted(decision.holds_until, side="left"))
+                # A gate that leaves the job alone for an operator's word has no opinion to say until when.
+                holds_until = min(decision.holds_until, said_until(job, self._snapshot, at))
+                changes = int(planned.searchsorted(holds_until, side="left"))
                 behind = min(max(changes, first + 1), stop)
                 self._rows.add_all(index, decision, nominals[first:behind], planned[first:behind])
                 watermark, first = int(nominals[behind - 1]), behind
