@@ -12,6 +12,7 @@ from packages.scheduling.candidate import Candidate
 from packages.scheduling.decide import decide
 from packages.scheduling.decision import Decision, Verdict
 from packages.scheduling.due import due_of
+from packages.scheduling.gates import backlog
 from packages.scheduling.instants import DAY_MS
 from packages.scheduling.model import Job
 from packages.scheduling.plan import plan_tick
@@ -170,15 +171,23 @@ class _Walker:
                 decision = decide(candidate, self._snapshot._replace(taken_at=at))
                 if not decision.is_final or is_a_turn(decision):
                     return watermark, False
-                # A gate that leaves the job alone for an operator's word has no opinion to say until when.
-                holds_until = min(decision.holds_until, said_until(job, self._snapshot, at))
-                changes = int(planned.searchsorted(holds_until, side="left"))
+                changes = int(planned.searchsorted(_holds_until(job, decision, self._snapshot), side="left"))
                 behind = min(max(changes, first + 1), stop)
                 self._rows.add_all(index, decision, nominals[first:behind], planned[first:behind])
                 watermark, first = int(nominals[behind - 1]), behind
             if stop < len(nominals):
                 break
         return watermark, True
+
+
+def _holds_until(job: Job, decision: Decision, snapshot: Snapshot) -> int:
+    """Until when (exclusive) the gates say the same of each fire of `job` as in `decision`, also those with no opinion.
+
+    A gate that lets a job alone has no opinion on which to say until when.
+    """
+    if backlog.hangs_on_nominal(job, snapshot):
+        return decision.at + 1
+    return min(decision.holds_until, said_until(job, snapshot, decision.at))
 
 
 def _still_waiting(job: Job, fire: OpenFire, at: int) -> Decision:

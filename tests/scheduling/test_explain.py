@@ -1,6 +1,7 @@
 """What is explained of a throttled job: by the credit that it has, and not further ahead than that says anything."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from packages.scheduling.instants import DAY_MS
 from packages.scheduling.model import Criticality
 from packages.scheduling.snapshot import Exemption, Pin, Snapshot
 from packages.scheduling.state import JobState
+from packages.scheduling.triggers.cron_parse import parse_cron
 from tests.scheduling.generated import comparable, stepped
 from tests.scheduling.jobs import MIDNIGHT, MINUTE, a_job
 
@@ -90,4 +92,18 @@ def test_behind_the_end_of_a_word_the_job_begins_with_its_first_credit_again(cre
     states = {job.name: JobState(MIDNIGHT - 1, trigger=job.trigger.describe(), credit=credit)}
     live = stepped([job], said, states, start=MIDNIGHT, end=MIDNIGHT + 200 * MINUTE)
     upcoming = explain(job, said, MIDNIGHT, fires=len(live), state=states[job.name]).upcoming
+    assert comparable(upcoming) == comparable(live)
+
+
+@pytest.mark.parametrize("credit", [None, 0, 700_000])
+def test_of_a_queue_that_nobody_serves_a_critical_fire_is_told_by_its_own_distance_to_the_next(
+    credit: int | None,
+) -> None:
+    # Those by day come more often than a message expires, the last one does not.
+    job = replace(a_job(trigger=parse_cron("0 9-16 * * *", zone="UTC")), expires_ms=300 * MINUTE)
+    unserved = Snapshot(MIDNIGHT, controllers=Controllers(queues={"area": QueueControl(unserved_since=MIDNIGHT)}))
+    start = MIDNIGHT + 15 * 60 * MINUTE + 1
+    states = {job.name: JobState(start - 1, trigger=job.trigger.describe(), credit=credit)}
+    live = stepped([job], unserved, states, start=start, end=start + 3 * DAY_MS)
+    upcoming = explain(job, unserved, start, fires=len(live), state=states[job.name]).upcoming
     assert comparable(upcoming) == comparable(live)
