@@ -34,7 +34,7 @@ class Counts(Protocol):
         ...
 
     def span_ms(self, window_ms: int, now_ms: int) -> int:
-        """How long a while that is."""
+        """How long a while that is: what is known of it."""
         ...
 
     def covers(self, window_ms: int, now_ms: int) -> bool:
@@ -95,7 +95,7 @@ class Work:
             reserved=sum(worker.reserved.get(name, 0) for worker in alive) if alive else None,
             running=sum(worker.running.get(name, 0) for worker in alive) if alive else None,
             # While nobody says that it serves the queue, nobody says that nothing was completed either.
-            completed=self._pace.get(name, 0 if serving else None),
+            completed=self._pace.get(name, 0 if serving and self._pace_over_ms else None),
             over_ms=self._pace_over_ms,
             consumers=len(serving),
             group=self._groups.served_by(serving),
