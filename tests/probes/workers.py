@@ -49,7 +49,9 @@ class Counts:
 
 
 class Heartbeats:
-    """Has these workers, by any name."""
+    """Has these workers, by any name, and no clock."""
+
+    answered_at: int | None = None
 
     def __init__(self, *workers: WorkerState) -> None:
         self.workers = list(workers)

@@ -11,6 +11,7 @@ import redis.exceptions
 from celery import Celery
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis.exceptions import ResponseError
 
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
 from packages.infra.queue.work_buckets import BOUNDS_MS, EXPIRED, FAILED, OK, RESOLUTIONS, UNBOUNDED_MS, WHATS
@@ -150,6 +151,42 @@ def test_what_workers_tell_after_an_outage_is_found(broker: BrokerRedis) -> None
     read_counts(broker, counts, now=later + SETTLED_MS)
     with broker.client.pipeline(transaction=False) as pipe:
         assert counts.ask(pipe, later + SETTLED_MS) <= 10
+
+
+def test_what_has_not_been_read_yet_is_no_part_of_the_span(broker: BrokerRedis) -> None:
+    for ago in range(0, 60, 5):
+        flushed(broker, EndedRun("q", "t", OK), at=NOW - ago * SECOND_MS)
+    counts, paces = WorkCounts(broker), []
+    for _ in range(3):
+        with broker.client.pipeline(transaction=False) as pipe:
+            counts.ask(pipe, NOW)
+            counts.take(pipe.execute(), NOW)
+        [count] = counts.counts(MINUTE_MS, NOW)
+        paces.append((count.ok, round(counts.span_ms(MINUTE_MS, NOW) / (5 * SECOND_MS))))
+    assert paces[0][0] < 12
+    assert [abs(ok - expected) <= 1 for ok, expected in paces] == [True] * 3
+    assert counts.span_ms(MINUTE_MS, NOW) == NOW - TEN_S.at(NOW - MINUTE_MS).start
+    assert WorkCounts(broker).span_ms(MINUTE_MS, NOW) == 0
+
+
+def test_what_was_refused_is_asked_again_and_what_was_known_stays(broker: BrokerRedis) -> None:
+    counts, runs = WorkCounts(broker), [EndedRun("q", "t", OK)] * 3
+    flushed(broker, *runs)
+    flushed(broker, *runs, at=NOW - 10 * MINUTE_MS)
+    with broker.client.pipeline(transaction=False) as pipe:
+        counts.ask(pipe, NOW)
+        counts.take(pipe.execute(), NOW)
+        busy = ResponseError("BUSY Valkey is busy running a script.")
+        for _ in range(3):
+            counts.take([busy] * counts.ask(pipe, NOW), NOW)
+            pipe.reset()
+    assert counts.counts(MINUTE_MS, NOW)[0].ok == 3
+    assert not counts.covers(15 * MINUTE_MS, NOW)
+    assert read_counts(broker, counts, now=NOW)[KEY].ok == 6
+    assert counts.covers(15 * MINUTE_MS, NOW)
+    # The workers may have been refused as well: they tell it later.
+    flushed(broker, *runs, at=NOW - 10 * MINUTE_MS)
+    assert read_counts(broker, counts, now=NOW)[KEY].ok == 9
 
 
 def test_history_comes_in_parts_when_there_is_much_of_it(broker: BrokerRedis) -> None:

@@ -11,6 +11,7 @@ from packages.scheduling.control.controllers import Controllers, QueueControl
 from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Decision, Reason, Verdict
 from packages.scheduling.engine import Engine
+from packages.scheduling.explain import explain
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import CatchUp, CatchUpMode, Policies
 from packages.scheduling.requests import BackfillRequest, TriggerRequest
@@ -120,6 +121,14 @@ def test_while_nobody_serves_a_queue_critical_work_has_one_message_there(expires
     for criticality, goes_out in ((Criticality.CRITICAL, out), (Criticality.CRITICAL_PLUS, 20), (PLUS, 0)):
         made, _ = run(replace(a_job(criticality=criticality), expires_ms=expires_ms), unserved, 20)
         assert sum(decision.verdict is Verdict.FIRE for decision in made) == goes_out
+
+
+@pytest.mark.parametrize("away_ms", [0, 1, 7_000, MINUTE - 1])
+def test_a_fire_that_is_only_asked_about_has_the_rate_of_the_nominals_beside_it(away_ms: int) -> None:
+    unserved = Snapshot(MIDNIGHT, controllers=Controllers(queues={"area": QueueControl(unserved_since=MIDNIGHT)}))
+    job = replace(a_job(criticality=Criticality.CRITICAL), expires_ms=2 * MINUTE)
+    [opinion] = explain(job, unserved, MIDNIGHT + away_ms).decision.opinions
+    assert opinion.rate == ONE // 2
 
 
 @pytest.mark.parametrize("criticality", [SHEDDABLE, Criticality.CRITICAL])

@@ -40,8 +40,9 @@ class RedisProbe(IntervalProbe):
             self._waiting.ask(pipe, self._queues)
             self._work.ask(pipe, now)
             answers = pipe.execute(raise_on_error=False)
-        self._work.take(answers[_OF_THE_QUEUES:], now)
+        # First: it raises if the server refuses, and what it refused says nothing of the workers either.
         waiting = self._waiting.take(answers[0], now)
+        self._work.take(answers[_OF_THE_QUEUES:], now)
         self._told = ProbeReadings(
             queues={queue: Reading(self._work.queue(queue, each), now) for queue, each in waiting.items()},
             tasks=self._ended(self._work, now),

@@ -1,5 +1,7 @@
 """What the workers tell, as readings: who serves a queue, what is under way and has ended in it, how its tasks end.
 
+Workers count by the server's clock, and so is it read, as far as its last answers say how it differs from beat's.
+
 A queue that no worker has ever named is served by workers that tell nothing, or by none: nothing is known of it, which
 is not zero. Workers that tell nothing beside others that do are not seen.
 """
@@ -34,7 +36,7 @@ class Counts(Protocol):
         ...
 
     def span_ms(self, window_ms: int, now_ms: int) -> int:
-        """How long a while that is."""
+        """How long a while that is: what is known of it."""
         ...
 
     def covers(self, window_ms: int, now_ms: int) -> bool:
@@ -53,6 +55,11 @@ class Heartbeats(Protocol):
         """The workers by name, out of the answers to exactly these."""
         ...
 
+    @property
+    def answered_at(self) -> int | None:
+        """The instant of these answers by the server's clock; None if it never told."""
+        ...
+
 
 class Work:
     """Both of them, as of their last answers. `ask` and `take` in turns."""
@@ -61,6 +68,8 @@ class Work:
         self._counts = counts
         self._heartbeats = heartbeats
         self._asked = (0, 0)
+        # How far beat's clock is behind the server's.
+        self._behind_ms = 0
         self._workers: Mapping[str, WorkerState] = {}
         self._groups = Groups()
         self._pace: dict[str, int] = {}
@@ -68,13 +77,16 @@ class Work:
 
     def ask(self, pipe: Any, now: int) -> int:  # noqa: ANN401  # as above
         """Add commands to somebody's pipeline; how many."""
-        self._asked = self._heartbeats.ask(pipe), self._counts.ask(pipe, now)
+        self._asked = self._heartbeats.ask(pipe), self._counts.ask(pipe, now + self._behind_ms)
         return sum(self._asked)
 
     def take(self, answers: Sequence[Any], now: int) -> None:
         """Take the answers to exactly these."""
         of_heartbeats, _ = self._asked
         self._workers = self._groups.take(self._heartbeats.take(answers[:of_heartbeats]))
+        if (answered_at := self._heartbeats.answered_at) is not None:
+            self._behind_ms = answered_at - now
+        now += self._behind_ms
         self._counts.take(answers[of_heartbeats:], now)
         self._pace = {}
         for count in self._counts.counts(PACE_OVER_MS, now):
@@ -95,7 +107,7 @@ class Work:
             reserved=sum(worker.reserved.get(name, 0) for worker in alive) if alive else None,
             running=sum(worker.running.get(name, 0) for worker in alive) if alive else None,
             # While nobody says that it serves the queue, nobody says that nothing was completed either.
-            completed=self._pace.get(name, 0 if serving else None),
+            completed=self._pace.get(name, 0 if serving and self._pace_over_ms else None),
             over_ms=self._pace_over_ms,
             consumers=len(serving),
             group=self._groups.served_by(serving),
@@ -103,7 +115,8 @@ class Work:
 
     def tasks(self, names: Collection[str], now: int) -> Mapping[str, TaskReading]:
         """How these tasks ended lately, wherever they ran; nothing while no worker tells anything."""
-        if not self._workers:
+        now += self._behind_ms
+        if not self._workers or not self._counts.span_ms(TASKS_OVER_MS, now):
             return {}
         ended = dict.fromkeys(names, TaskReading(0, 0))
         for count in self._counts.counts(TASKS_OVER_MS, now):
@@ -114,4 +127,5 @@ class Work:
 
     def counts_of(self, window_ms: int, now: int) -> Sequence[WorkCount] | None:
         """What ended in a window; None until all of it is known: a part of it is not what the whole was like."""
+        now += self._behind_ms
         return self._counts.counts(window_ms, now) if self._counts.covers(window_ms, now) else None

@@ -4,7 +4,7 @@
 
 `what` is `ok`, `failed`, `expired`, `wait_ms` and `run_ms` (sums), `wait:<bound>` and `run:<bound>` (how many took at
 most so many milliseconds, and more than the bound below; `inf` for more than all bounds). What is zero is not there.
-US is the separator of units of ASCII. A bucket is of the clock of the worker that counted.
+US is the separator of units of ASCII. A bucket is of the clock of the server, as the worker knows it.
 """
 
 from bisect import bisect_left

@@ -49,6 +49,7 @@ _MOST_KEYS: Final = 1_000
 _MOST_NAMES: Final = 20_000
 _MOST_DIGITS: Final = 18
 _MOST_WINDOWS: Final = 20
+_WRONG_TYPE: Final = "WRONGTYPE"
 
 
 class WorkCount(NamedTuple):
@@ -99,12 +100,21 @@ class WorkCounts:
         return len(self._asked)
 
     def take(self, answers: Sequence[Any], now_ms: int) -> None:
-        """Take the answers to exactly the commands of the last `ask`; an error counts as an empty bucket."""
+        """Take the answers to exactly the commands of the last `ask`.
+
+        A bucket that is something else in Redis counts as empty. Of one that was refused, by a server that is busy or
+        still loads, say, nothing new is known.
+        """
         if self._was_missed:
             self._answers_since = now_ms
-        self._was_missed, self._answered = False, True
+        self._was_missed = False
         for bucket, answer in zip(self._asked, answers, strict=True):
-            self._read[bucket] = self._parsed(answer)
+            if (read := self._parsed(answer)) is None:
+                # Nor could the workers tell it anything.
+                self._was_missed = True
+                continue
+            self._answered = True
+            self._read[bucket] = read
             if now_ms - max(bucket.end, self._answers_since) >= SETTLED_MS:
                 self._settled.add(bucket)
         self._asked = []
@@ -129,8 +139,9 @@ class WorkCounts:
         return self._merged[known]
 
     def span_ms(self, window_ms: int, now_ms: int) -> int:
-        """How long a time the counts of a window are of; raises as `counts`."""
-        return now_ms - _resolution(window_ms).last(window_ms, now_ms)[0].start
+        """How long a time the counts of a window are of, which is what has been read of it; raises as `counts`."""
+        buckets = _resolution(window_ms).last(window_ms, now_ms)
+        return sum(min(bucket.end, now_ms) - bucket.start for bucket in buckets if bucket in self._read)
 
     def covers(self, window_ms: int, now_ms: int) -> bool:
         """Whether each bucket of a window that is over for a while has been read; raises as `counts`."""
@@ -162,10 +173,10 @@ class WorkCounts:
     def _urgency(self, bucket: Bucket) -> tuple[bool, int]:
         return bucket in self._read, -bucket.end
 
-    def _parsed(self, answer: object) -> Mapping[WorkKey, Values]:
+    def _parsed(self, answer: object) -> Mapping[WorkKey, Values] | None:
         if not isinstance(answer, Mapping):
             self._warn(str(answer))
-            return {}
+            return {} if str(answer).startswith(_WRONG_TYPE) else None
         self._widest = max(self._widest, len(answer))
         read: dict[WorkKey, list[int]] = {}
         for field, text in answer.items():

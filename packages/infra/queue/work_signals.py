@@ -11,7 +11,7 @@ Redis is left to the thread that tells; no task waits for it.
 import struct
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +21,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from packages.catalogue.jobs import JOBS
+from packages.infra.queue.broker_clock import BrokerClock
 from packages.infra.queue.held_messages import ConsumerWatch, QueueNames
 from packages.infra.queue.outages import Errand
 from packages.infra.queue.running_signals import ProcessRedis, instant_of, present
@@ -46,11 +47,14 @@ class _Begun(NamedTuple):
 
 
 class WorkTeller:
-    """Of one worker, made in its main process before it forks: what its processes tell of the runs that end."""
+    """Of one worker, made in its main process before it forks: what its processes tell of the runs that end.
 
-    def __init__(self, names: QueueNames) -> None:
+    `clock` gives the instant by which they are counted.
+    """
+
+    def __init__(self, names: QueueNames, clock: Callable[[], int]) -> None:
         self._names = names
-        self.sums = WorkSums({job.name: job.criticality.value for job in JOBS}, present)
+        self.sums = WorkSums({job.name: job.criticality.value for job in JOBS}, clock)
         self.pipe = ProcessPipe(lambda record: self.sums.add(run_of(record)), name="worker-work")
         # What the main process holds: of a run whose process is gone nobody else knows anything.
         self._held: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
@@ -112,17 +116,19 @@ def connect_work_signals() -> None:
     Called before other receivers of `task_postrun` are connected: what these do is not to count as run time.
     """
     tellers: list[WorkTeller] = []
+    # What several workers count goes into the same buckets.
+    clock = BrokerClock(present)
 
     def begin(sender: Any, **_: object) -> None:  # noqa: ANN401  # celery's WorkController
         # In the main process, before the pool is forked: its processes inherit the pipe.
-        teller = WorkTeller(QueueNames(sender.app))
+        teller = WorkTeller(QueueNames(sender.app), clock)
         teller.connect()
         tellers.append(teller)
 
     def reports_of(consumer: Any) -> Sequence[Report]:  # noqa: ANN401  # celery's consumer
         for teller in tellers:
             teller.pipe.take_in_thread()
-        return [_heartbeat(consumer), *(_counts(consumer, teller) for teller in tellers)]
+        return [_heartbeat(consumer, clock), *(_counts(consumer, teller) for teller in tellers)]
 
     def ended(task: "Task[Any, Any]", retval: object = None, state: str | None = None, **_: object) -> None:
         for teller in tellers:
@@ -133,7 +139,7 @@ def connect_work_signals() -> None:
     report_while_ready(reports_of)
 
 
-def _heartbeat(consumer: Any) -> Report:  # noqa: ANN401  # celery's consumer
+def _heartbeat(consumer: Any, clock: BrokerClock) -> Report:  # noqa: ANN401  # celery's consumer
     process_redis, watch = ProcessRedis(consumer.app), ConsumerWatch(consumer)
     # Tried each time: a worker that is silent for a few seconds is taken to be dead.
     errand = Errand("worker_heartbeat", _ERRORS, tried_again_after=timedelta(0))
@@ -141,7 +147,8 @@ def _heartbeat(consumer: Any) -> Report:  # noqa: ANN401  # celery's consumer
     def tell(*, is_last: bool = False) -> None:
         if (redis := process_redis()) is not None:
             redis.ask_again()
-            say(redis, consumer.hostname, watch.last() if is_last else watch.heartbeat(present()))
+            heartbeat = watch.last() if is_last else watch.heartbeat(present())
+            clock.hear(lambda: say(redis, consumer.hostname, heartbeat))
 
     return Report(TOLD_EVERY, lambda: errand.run(tell), lambda: errand.run(lambda: tell(is_last=True)))
 

@@ -32,6 +32,7 @@ _SAY: Final = """
 local time = redis.call('TIME')
 local at = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
 redis.call('HSET', KEYS[1], ARGV[1], '{"at":' .. at .. ',' .. string.sub(ARGV[2], 2))
+return at
 """
 
 
@@ -67,19 +68,21 @@ class _Word(NamedTuple):
     text: bytes
 
 
-def say(redis: BrokerRedis, node: str, heartbeat: Heartbeat) -> None:
-    """Say it in the name of the worker `node`.
+def say(redis: BrokerRedis, node: str, heartbeat: Heartbeat) -> int:
+    """Say it in the name of the worker `node`; the instant by the server's clock.
 
     Raises:
         redis.RedisError: Redis cannot be reached.
     """
-    redis.client.eval(_SAY, 1, redis.key(KEY), node, _text(heartbeat))
+    return int(redis.client.eval(_SAY, 1, redis.key(KEY), node, _text(heartbeat)))
 
 
 class WorkerHeartbeats:
     """The workers as they are read. `ask` and `take` in turns, by one thread."""
 
     def __init__(self, redis: BrokerRedis) -> None:
+        # The instant of the last answers by the server's clock; None before there were any.
+        self.answered_at: int | None = None
         self._key = redis.key(KEY)
         self._alive: frozenset[str] = frozenset()
         self._superfluous: dict[str, bytes] = {}
@@ -104,7 +107,7 @@ class WorkerHeartbeats:
         if not (isinstance(time, tuple) and isinstance(stored, Mapping)):
             self._warn(str(stored if isinstance(time, tuple) else time))
             return {}
-        now = int(time[0]) * SECOND_MS + int(time[1]) // 1_000
+        now = self.answered_at = int(time[0]) * SECOND_MS + int(time[1]) // 1_000
         if self._was_missed:
             self._answers_since, self._was_missed = now, False
         words = self._words(stored)

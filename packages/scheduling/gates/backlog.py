@@ -47,13 +47,15 @@ def hangs_on_nominal(job: Job, snapshot: Snapshot) -> bool:
 
 
 def _unserved_rate(candidate: Candidate) -> int:
-    job, nominal = candidate.job, candidate.nominal
+    job = candidate.job
     if not job.criticality.is_critical:
         return 0
-    following = job.trigger.next_after(nominal)
-    if job.expires_ms is None or following is None:
+    # The period that the nominal begins; for a fire that is only asked about, between two nominals, the one after it.
+    begins = job.trigger.next_after(candidate.nominal - 1)
+    ends = None if begins is None else job.trigger.next_after(begins)
+    if job.expires_ms is None or begins is None or ends is None:
         return ONE
-    return min(ONE, (following - nominal) * ONE // job.expires_ms)
+    return min(ONE, (ends - begins) * ONE // job.expires_ms)
 
 
 @lru_cache(maxsize=1_000)
