@@ -22,8 +22,8 @@ class Reading(NamedTuple, Generic[T]):
     taken_at: int
 
     def age_ms(self, now: int) -> int:
-        """How old it is; never negative."""
-        return max(0, now - self.taken_at)
+        """How far from `now` it was taken: before a clock was set back, that is ahead of it, and says as little."""
+        return abs(now - self.taken_at)
 
 
 class PauseScope(StrEnum):

@@ -65,13 +65,16 @@ def step_levels(
     A reading that is absent or stale, or that lacks what would call for the present level or a higher one, changes
     nothing for `UNSEEN_MS`. After that it counts as one in which nothing calls for the level, which is left after
     `dwell_ms`: what cannot be seen must not hold others back for ever. That time is since the stale reading was taken;
-    where there is none, since the level began. A window with fewer than `least_events` is no such case: it is known,
-    and calls for nothing.
+    where there is none, or one from the future, since the level began. A window with fewer than `least_events` is no
+    such case: it is known, and calls for nothing.
     """
     after: dict[str, LevelControl] = {}
     for objective in policy.objectives:
-        before = levels.get(objective.name, LevelControl(level=0, since=now))
+        before = _clamped(levels.get(objective.name, LevelControl(level=0, since=now)), now)
         reading = readings.get(objective.name)
+        if reading is not None and reading.taken_at > now + stale_ms:
+            # From before the clock was set back.
+            reading = None
         fresh = reading.value if reading is not None and reading.age_ms(now) <= stale_ms else None
         found = _NOTHING if fresh is None else _found(objective, fresh, before.level, policy.least_events)
         if not found.is_calm and found.level < before.level:
@@ -81,6 +84,14 @@ def step_levels(
         if control.level:
             after[objective.name] = control._replace(sheds=objective.sheds)
     return after
+
+
+def _clamped(control: LevelControl, now: int) -> LevelControl:
+    """The same with nothing in the future: the clock may have been set back."""
+    if control.since <= now and (control.calm_since is None or control.calm_since <= now):
+        return control
+    calm_since = None if control.calm_since is None else min(control.calm_since, now)
+    return control._replace(since=min(control.since, now), calm_since=calm_since)
 
 
 def _found(objective: Objective, reading: ObjectiveReading, present: int, least_events: int) -> _Found:
@@ -110,8 +121,7 @@ def _next(before: LevelControl, found: _Found, dwell_ms: int, now: int) -> Level
         return before._replace(calm_since=None)
     if not found.is_calm:
         return before
-    # The clock may have been set back.
-    calm_since = now if before.calm_since is None else min(before.calm_since, now)
+    calm_since = now if before.calm_since is None else before.calm_since
     if now - calm_since < dwell_ms:
         return before._replace(calm_since=calm_since)
     below = before.level - 1

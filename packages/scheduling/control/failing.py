@@ -54,7 +54,7 @@ def step_targets(  # noqa: PLR0913  # all that is known
         else:
             rate += WEARS_OFF
         if rate < ONE:
-            after[task] = TargetControl(rate, since=now if before is None else before.since)
+            after[task] = TargetControl(rate, since=now if before is None else min(before.since, now))
     return after
 
 

@@ -149,6 +149,36 @@ def test_what_can_no_more_be_seen_is_left_in_the_end(has_last: bool, minutes: li
     assert seen == [*zip(minutes, [2, 1, 0], strict=True)]
 
 
+@pytest.mark.parametrize("ahead_ms", [STALE_MS + 1, 2 * DAY_MS])
+def test_a_reading_from_the_future_is_an_absent_one(ahead_ms: int) -> None:
+    assert step({}, of_all(144), age_ms=-ahead_ms) == {}
+    assert step({}, of_all(144), age_ms=-STALE_MS) == step({}, of_all(144))
+    before = at(2, since=NOW - UNSEEN_MS)
+    assert step(before, of_all(144), age_ms=-ahead_ms) == step(before, None)
+
+
+@pytest.mark.parametrize("taken_at", [None, NOW + 2 * DAY_MS])
+@pytest.mark.parametrize(
+    ("calm_since", "minutes"),
+    [
+        (None, [0, HOURS + DWELL, 2 * HOURS + DWELL, 3 * HOURS + DWELL]),
+        (NOW + 2 * DAY_MS, [0, HOURS, 2 * HOURS, 3 * HOURS]),
+    ],
+)
+def test_no_level_outlives_a_clock_that_was_set_back(
+    taken_at: int | None, calm_since: int | None, minutes: list[int]
+) -> None:
+    levels: Levels = at(3, NOW + 2 * DAY_MS, calm_since)
+    readings = {} if taken_at is None else {"orders": Reading(of_all(144), taken_at)}
+    seen: list[tuple[int, int]] = []
+    for now in range(NOW, NOW + DAY_MS, MINUTE_MS):
+        levels = step_levels(levels, readings, POLICY, now, stale_ms=STALE_MS)
+        assert all(level.since <= now for level in levels.values())
+        if not seen or seen[-1][1] != level_of(levels):
+            seen.append(((now - NOW) // MINUTE_MS, level_of(levels)))
+    assert seen == [*zip(minutes, [3, 2, 1, 0], strict=True)]
+
+
 @pytest.mark.parametrize(
     ("bad", "is_known"),
     [

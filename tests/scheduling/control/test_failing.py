@@ -95,13 +95,18 @@ def test_nothing_answers_to_a_rate_that_is_only_observed(rate: int, runs: int, s
     assert rate_of(after) == then
 
 
-@pytest.mark.parametrize(("runs", "age_ms"), [(None, 0), (40, STALE_MS + 1)])
+@pytest.mark.parametrize(("runs", "age_ms"), [(None, 0), (40, STALE_MS + 1), (40, -STALE_MS - 1)])
 def test_what_cannot_be_seen_throttles_nothing_and_wears_off(runs: int | None, age_ms: int) -> None:
     assert step({}, runs, age_ms=age_ms) == {}
     targets, intervals = at(LEAST), 0
     while targets:
         targets, intervals = step(targets, runs, age_ms=age_ms), intervals + 1
     assert intervals == (ONE - LEAST) // WEARS_OFF
+
+
+def test_a_clock_that_was_set_back_leaves_no_throttle_that_begins_in_the_future() -> None:
+    after = step_targets({TASK: TargetControl(LEAST, NOW + 1)}, {}, POLICY, NOW, stale_ms=STALE_MS)
+    assert after[TASK].since == NOW
 
 
 readings = st.none() | st.tuples(st.integers(0, 500), st.integers(0, 500), st.sampled_from([0, STALE_MS, STALE_MS + 1]))
