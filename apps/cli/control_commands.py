@@ -65,7 +65,8 @@ _EXEMPTIONS = Kind(
 Rate = Annotated[int, typer.Argument(metavar="RATE", parser=rate_of, help="0 to 1, or 0% to 100%.")]
 Queue = Annotated[str, typer.Option("--queue", help="The queue.")]
 OfCriticality = Annotated[
-    Criticality | None, typer.Option("--criticality", help="Its fires of this criticality; all unless given.")
+    Criticality | None,
+    typer.Option("--criticality", help="Its fires of this criticality; unless given all but critical_plus."),
 ]
 Note = Annotated[str, typer.Option("--note", help="Why; it is shown here, and with the decisions that hang on it.")]
 
@@ -126,12 +127,14 @@ def pin(  # noqa: PLR0913  # the options of one command
 ) -> None:
     """Let this share of a queue's fires out in turn, whatever the adaptive control thinks.
 
-    1 is all of them. At 0 none is in turn, but critical work goes out all the same when it has waited as long as it
-    may; to stop it use `minsy pause`. Without --criticality that holds for critical_plus work, too, which the control
-    itself never throttles.
+    1 is all of them: nothing is throttled then, not even by an objective that burns. At 0 none is in turn, but critical
+    work goes out all the same when it has waited as long as it may; to stop it use `minsy pause`.
 
-    A pin of one criticality goes before that of the whole queue, and a pin before an exemption. It is held by the gate
-    `backlog`, in that gate's mode. Pinning the same again replaces the earlier pin.
+    Without --criticality it holds all work but critical_plus, which must be named. A pin of one criticality goes before
+    that of the whole queue, and an exemption before any pin: no pin holds an exempt job.
+
+    Pins have a gate of their own, `pin`, which no setting turns off; `minsy control gate pin observe` suspends them
+    all. Pinning the same again replaces the earlier pin.
     """
     now = present()
     asked = Pin(
@@ -171,7 +174,10 @@ def unpin(*, queue: Queue, criticality: OfCriticality = None, as_json: AsJson = 
 def exempt(
     job: JobArgument, *, length: For = None, until: Until = None, note: Note = "", as_json: AsJson = False
 ) -> None:
-    """Let the adaptive control hold back no fire of a job. Pins, pauses and the other gates hold it as before."""
+    """Leave a job alone: neither a pin nor the adaptive control holds a fire of it back.
+
+    Pauses, trading hours, windows and runs that are not over hold it as before.
+    """
     now = present()
     asked = Exemption(job=find_job(job).name, since=now, until=end_of("an exemption", now, length, until), note=note)
     with use_control() as store:

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from apps.cli.output import is_wide, print_table
 from apps.cli.rates import rate_in_words
-from packages.catalogue.jobs import JOBS
+from packages.catalogue.jobs import JOBS, enabled_jobs
 from packages.infra.control.control import Control
 from packages.infra.queue.broker_redis import open_state_redis
 from packages.infra.telemetry.instants import rfc3339
@@ -18,10 +18,11 @@ from packages.scheduling.control.controllers import NEUTRAL, Controllers, QueueC
 from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Reason
 from packages.scheduling.instants import SECOND_MS, to_datetime
-from packages.scheduling.model import Criticality
+from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Pin, Snapshot
-from packages.scheduling.throttles import Throttle, throttles
+from packages.scheduling.throttles import Throttle, throttles, throttles_of
+from packages.shared_settings import get_beat_settings
 
 if TYPE_CHECKING:
     from packages.infra.beat.beat_status import Replicas
@@ -39,7 +40,7 @@ class ControlState(NamedTuple):
     """What is known of the control at the instant `at`. `controllers` None: a stored state that cannot be read here.
 
     `leads`: whether anybody does; `is_on`: whether who leads says that publishing answers to anything. `modes`: what
-    the gates' objections do.
+    the gates' objections do. `jobs`: those that the settings turn on.
     """
 
     controllers: Controllers | None
@@ -49,6 +50,7 @@ class ControlState(NamedTuple):
     pins: tuple[Pin, ...] = ()
     modes: Mapping[str, GateMode] = {}
     owed: Mapping[_Kind, int] = {}
+    jobs: tuple[Job, ...] = ()
 
     @property
     def known(self) -> Controllers:
@@ -56,14 +58,21 @@ class ControlState(NamedTuple):
         return self.controllers or NEUTRAL
 
     def throttles(self) -> list[Throttle]:
-        """What is held back or pinned, by queue, and of a queue what is held back first."""
+        """What is held back or pinned, by queue, and of a queue what is held back first; only where there are jobs."""
         pins = {(pin.queue, pin.criticality): pin for pin in self.pins}
         # Nobody forgets the stored state of a control that was taken away.
         controllers = self.known if self.is_on else NEUTRAL
         snapshot = Snapshot(taken_at=self.at, gate_modes=self.modes, pins=pins, controllers=controllers)
-        queues = {job.queue for job in JOBS} | controllers.queues.keys() | {pin.queue for pin in self.pins}
+        kinds = {(job.queue, job.criticality) for job in self.jobs}
+        known = throttles_of(snapshot, self.jobs, self.at)
+        return known + throttles(snapshot, (kind for kind in self._foreign(controllers) if kind not in kinds), self.at)
+
+    def _foreign(self, controllers: Controllers) -> list[_Kind]:
+        """Kinds of which the catalogue has no job, or none that is on here: of another application, say."""
+        queues = (controllers.queues.keys() | {pin.queue for pin in self.pins}) - {job.queue for job in JOBS}
+        every = {(queue, each) for queue in queues for each in Criticality}
         order = list(reversed(Criticality))
-        return throttles(snapshot, ((queue, each) for queue in sorted(queues) for each in order), self.at)
+        return sorted(every | self.owed.keys(), key=lambda kind: (kind[0], order.index(kind[1])))
 
 
 def read_control_state(app: Celery, replicas: "Replicas", control: Control, at: int) -> ControlState:
@@ -83,6 +92,7 @@ def read_control_state(app: Celery, replicas: "Replicas", control: Control, at: 
         pins=control.pins,
         modes={**(leader.control if leader is not None else {}), **control.gate_modes},
         owed=leader.owed if leader is not None else {},
+        jobs=enabled_jobs(get_beat_settings()),
     )
 
 

@@ -14,7 +14,8 @@ class Candidate(NamedTuple):
     """One fire, to be decided as of the instant `at`.
 
     `waited` is why it was open until now, None for a new one. `attempts` counts failed publishes. `forced`: whatever
-    else still runs. `since` is when the oldest fire that this one stands for was planned, None for its own instant.
+    else still runs. `since` is from when on its wait counts, which may be from that of a fire it took up; None for its
+    own instant.
     `ahead` counts the fires of the same job that this tick has planned already. `credit` is the job's, if it has one,
     or that of the backfill which has named it.
     """

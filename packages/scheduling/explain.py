@@ -8,12 +8,12 @@ from typing import Final
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.decide import decide
 from packages.scheduling.decision import SCHEDULE, THROTTLED_BY, Decision, Verdict
-from packages.scheduling.instants import DAY_MS
+from packages.scheduling.instants import DAY_MS, NEVER_ENDS
 from packages.scheduling.model import Job
 from packages.scheduling.preview import preview
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState
-from packages.scheduling.throttle import is_a_turn
+from packages.scheduling.throttle import is_a_turn, said_until
 
 # How far ahead the next fire is looked for, in steps, so that a job that fires every second costs one day of it.
 _HORIZONS_MS: Final = (DAY_MS, 16 * DAY_MS, 400 * DAY_MS)
@@ -50,7 +50,7 @@ def explain(job: Job, snapshot: Snapshot, at: int, *, fires: int = 5, state: Job
     next_fire: Decision | None = None
     until = at
     decision = decide(candidate, snapshot._replace(taken_at=at))
-    for until in _horizons(job, decision, at):
+    for until in _horizons(job, snapshot, at):
         ahead = preview([job], snapshot, start=at, end=until, states=states)
         if error := ahead.failures.get(job.name):
             raise error
@@ -68,9 +68,9 @@ def explain(job: Job, snapshot: Snapshot, at: int, *, fires: int = 5, state: Job
     )
 
 
-def _horizons(job: Job, decision: Decision, at: int) -> Iterator[int]:
+def _horizons(job: Job, snapshot: Snapshot, at: int) -> Iterator[int]:
     """The instants up to which it is worth looking, one after the other."""
-    if not (is_a_turn(decision) or any(opinion.reason in THROTTLED_BY for opinion in decision.opinions)):
+    if not _is_throttled(job, snapshot, at):
         yield from (at + horizon_ms for horizon_ms in _HORIZONS_MS)
         return
     left = _THROTTLED_NOMINALS
@@ -80,3 +80,13 @@ def _horizons(job: Job, decision: Decision, at: int) -> Iterator[int]:
             return
         left -= len(nominals)
     yield at + _THROTTLED_MS
+
+
+def _is_throttled(job: Job, snapshot: Snapshot, at: int) -> bool:
+    """Whether a job takes turns, now or when what an operator has said has ended."""
+    while at < NEVER_ENDS:
+        decision = decide(Candidate(job, at, at, SCHEDULE, at), snapshot._replace(taken_at=at))
+        if is_a_turn(decision) or any(opinion.reason in THROTTLED_BY for opinion in decision.opinions):
+            return True
+        at = said_until(job, snapshot, at)
+    return False

@@ -18,6 +18,7 @@ from packages.scheduling.state import JobState, OpenFire
 from packages.scheduling.throttle import credit_after, takes_turns
 from packages.scheduling.waiting import (
     beyond_limit,
+    counted_since,
     ending_in_time,
     is_scheduled,
     kept_open,
@@ -30,6 +31,7 @@ from packages.scheduling.waiting import (
 # Looking a member up in its enumeration is slow, and this is done for every fire.
 _new: Final = tuple.__new__
 _FIRE, _DEFER, _SKIP = Verdict.FIRE, Verdict.DEFER, Verdict.SKIP
+_PUBLISH_FAILED: Final = Reason.PUBLISH_FAILED
 
 
 class Fire(NamedTuple):
@@ -92,8 +94,9 @@ def plan_tick(
                 uncounted, counted = job_state, job_state.with_a_fire()
             job_state = counted
         elif verdict is _DEFER and not stands:
-            waits_since = candidate.planned if candidate.since is None else candidate.since
-            since = min([waits_since, *[fire.since for fire in ended]]) if ended else waits_since
+            since = candidate.planned if candidate.since is None else candidate.since
+            if ended:
+                since = counted_since(job, decision, since, ended)
             decision = ending_in_time(decision, job, since)
             job_state = job_state.with_open((*job_state.open, kept_open(candidate, decision, since)))
         decisions.append(decision)
@@ -106,6 +109,9 @@ def plan_tick(
 
 def _turned(state: JobState, candidate: Candidate, decision: Decision) -> tuple[Decision, JobState, bool]:
     """What a turn costs; and whether it was that of a backfill, which stands still now."""
+    if candidate.waited is _PUBLISH_FAILED:
+        # It has had its turn. No gate throttles it any more, which must not look as if none throttled its job.
+        return decision, state, False
     if takes_turns(candidate):
         credit = credit_after(candidate, decision)
         return decision, state if credit == state.credit else state.with_credit(credit), False

@@ -12,6 +12,7 @@ from packages.scheduling.candidate import Candidate
 from packages.scheduling.decide import decide
 from packages.scheduling.decision import Decision, Verdict
 from packages.scheduling.due import due_of
+from packages.scheduling.gates import backlog
 from packages.scheduling.instants import DAY_MS
 from packages.scheduling.model import Job
 from packages.scheduling.plan import plan_tick
@@ -21,7 +22,7 @@ from packages.scheduling.preview_columns import Preview, Rows
 from packages.scheduling.slot import wake_of
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.state import JobState, OpenFire
-from packages.scheduling.throttle import is_a_turn
+from packages.scheduling.throttle import is_a_turn, said_until
 from packages.scheduling.triggers.base import Trigger
 from packages.scheduling.window_times import inside_until, next_inside
 
@@ -131,7 +132,9 @@ class _Walker:
                 watermark, is_over = self._stride(index, job, state, begin=begin)
                 if is_over:
                     return
-                state = state._replace(watermark=watermark)
+                if watermark != state.watermark:
+                    # None of them took a turn, by which the credit is forgotten.
+                    state = state._replace(watermark=watermark, credit=None)
             wake = wake_of(job, state, self._snapshot.markets)
             if wake is None or wake >= self._end:
                 break
@@ -168,13 +171,23 @@ class _Walker:
                 decision = decide(candidate, self._snapshot._replace(taken_at=at))
                 if not decision.is_final or is_a_turn(decision):
                     return watermark, False
-                changes = int(planned.searchsorted(decision.holds_until, side="left"))
+                changes = int(planned.searchsorted(_holds_until(job, decision, self._snapshot), side="left"))
                 behind = min(max(changes, first + 1), stop)
                 self._rows.add_all(index, decision, nominals[first:behind], planned[first:behind])
                 watermark, first = int(nominals[behind - 1]), behind
             if stop < len(nominals):
                 break
         return watermark, True
+
+
+def _holds_until(job: Job, decision: Decision, snapshot: Snapshot) -> int:
+    """Until when (exclusive) the gates say the same of each fire of `job` as in `decision`, also those with no opinion.
+
+    A gate that lets a job alone has no opinion on which to say until when.
+    """
+    if backlog.hangs_on_nominal(job, snapshot):
+        return decision.at + 1
+    return min(decision.holds_until, said_until(job, snapshot, decision.at))
 
 
 def _still_waiting(job: Job, fire: OpenFire, at: int) -> Decision:

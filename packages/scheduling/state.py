@@ -14,7 +14,8 @@ class OpenFire:
     """A fire that is not settled: deferred by a gate, pending after a failed publish, or asked for by an operator.
 
     It is looked at again at `retry_at`. `attempts` counts failed publishes. `reason` is why it is open. A `forced` one
-    goes out whatever else still runs. `since` is when the oldest fire that it stands for was planned.
+    goes out whatever else still runs. `since` is from when on its wait counts, which may be from that of a fire it took
+    up.
     """
 
     nominal: int

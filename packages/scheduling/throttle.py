@@ -55,6 +55,16 @@ def is_left_alone(job: Job, snapshot: Snapshot, at: int) -> bool:
     return mode is GateMode.ENFORCE and pin_of(job, snapshot, at) is not None
 
 
+def said_until(job: Job, snapshot: Snapshot, at: int) -> int:
+    """Until when (exclusive) the pins and the exemption that concern a job are what they are at `at`."""
+    pins, exempt = snapshot.pins, snapshot.exempt
+    if not (pins or exempt):
+        return NEVER_ENDS
+    said = pins.get((job.queue, job.criticality)), pins.get((job.queue, None)), exempt.get(job.name)
+    ends = (each.until for each in said if each is not None and each.until is not None)
+    return min((end for end in ends if end > at), default=NEVER_ENDS)
+
+
 def opinion_at(rate: int, gate: str, candidate: Candidate, reason: Reason, facts: tuple[Fact, ...]) -> Opinion | None:
     """What a gate says of a fire whose job has this rate, in millionths; None where the rate is whole.
 

@@ -40,15 +40,30 @@ class Throttle(NamedTuple):
 def throttles(snapshot: Snapshot, kinds: Iterable[tuple[str, Criticality]], at: int) -> list[Throttle]:
     """The throttle of each kind that has one, or a pin, in their order; of several the one that lets least through.
 
-    A job may be exempt from it, and a task that fails has a throttle of its own.
+    Asked without a job: what a gate says by a job's own period and lifetime, as of critical work that nobody serves, is
+    not in it. A job may be exempt from it, and a task that fails has a throttle of its own.
     """
-    found = (_throttle(snapshot, queue, criticality, at) for queue, criticality in kinds)
+    # Named as no job is, so that no exemption is its own.
+    found = (_throttle(snapshot, Job("", "", _ANY, queue, criticality), at) for queue, criticality in kinds)
     return [throttle for throttle in found if throttle is not None]
 
 
-def _throttle(snapshot: Snapshot, queue: str, criticality: Criticality, at: int) -> Throttle | None:
-    # Named as no job is, so that no exemption is its own.
-    job = Job("", "", _ANY, queue, criticality)
+def throttles_of(snapshot: Snapshot, jobs: Iterable[Job], at: int) -> list[Throttle]:
+    """The same of the kinds that these jobs are of, by queue; of a kind that of the job of which least goes out."""
+    worst: dict[tuple[str, Criticality], Throttle] = {}
+    for job in jobs:
+        found, kind = _throttle(snapshot, job, at), (job.queue, job.criticality)
+        if found is not None and (kind not in worst or _by_strength(found) < _by_strength(worst[kind])):
+            worst[kind] = found
+    order = list(reversed(Criticality))
+    return [worst[kind] for kind in sorted(worst, key=lambda kind: (kind[0], order.index(kind[1])))]
+
+
+def _by_strength(throttle: Throttle) -> tuple[bool, int]:
+    return throttle.observed, throttle.rate
+
+
+def _throttle(snapshot: Snapshot, job: Job, at: int) -> Throttle | None:
     pinned = _pinned(job, snapshot, at)
     if pinned is not None and not pinned.observed:
         return pinned
@@ -60,7 +75,7 @@ def _throttle(snapshot: Snapshot, queue: str, criticality: Criticality, at: int)
     ]
     told = [_told(job, opinion, _mode(snapshot, gate)) for gate, opinion in opinions]
     holding = [each for each in (pinned, *told) if each is not None]
-    return min(holding, key=lambda each: (each.observed, each.rate), default=None)
+    return min(holding, key=_by_strength, default=None)
 
 
 def _pinned(job: Job, snapshot: Snapshot, at: int) -> Throttle | None:

@@ -105,8 +105,21 @@ def superseded_by(newer: Decision, fires: Iterable[OpenFire]) -> list[Decision]:
     ]
 
 
+def counted_since(job: Job, decision: Decision, since: int, ended: Iterable[OpenFire]) -> int:
+    """From when on the wait of a deferred fire counts, of its own since `since`, that takes up the `ended` ones.
+
+    From the first of them where it goes out in the end, so that newer fires do not put that off. One that is dropped in
+    the end is so for its own age: else a brand new one would be dropped for the age of those that it stands for.
+    """
+    policies = job.policies
+    goes_out = job.criticality.is_critical or (
+        policies.max_staleness_ms is not None and decision.reason in THROTTLED_BY
+    )
+    return min([since, *[fire.since for fire in ended]]) if goes_out else since
+
+
 def ending_in_time(decision: Decision, job: Job, since: int) -> Decision:
-    """A defer that ends at the deadline of the oldest fire that it stands for, and never at the instant it is made.
+    """A defer that ends at the deadline of a fire that waits `since` then, and never at the instant it is made.
 
     That would have the loop spin on it.
     """

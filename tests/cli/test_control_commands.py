@@ -1,17 +1,22 @@
 """The operator's hand above the gates and the control: the commands, what they print, and what beat then reads."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from apps.cli.gate_words import HOLDS_BACK
 from apps.cli.main import main
-from packages.scheduling.decide import GATES
+from packages.scheduling.candidate import Candidate
+from packages.scheduling.decide import GATES, decide
+from packages.scheduling.decision import SCHEDULE, Reason, Verdict
 from packages.scheduling.instants import HOUR_MS
-from packages.scheduling.model import Criticality
+from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode
 from packages.scheduling.requests import ResetRequest
+from packages.scheduling.snapshot import Exemption, Pause, PauseScope, Pin, Reading, Snapshot
+from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.cli.command_line import Minsy, minsy_in, said
 
 EXPORT = "maintenance.export_user_emails_csv"
@@ -151,3 +156,42 @@ def test_help_reads(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         main(["control", command, "--help"])
     assert ended.value.code == 0
     assert f"Usage: minsy control {command} [OPTIONS]" in capsys.readouterr().out
+
+
+def helped(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the help of a command says, whatever the width it is broken to."""
+    with pytest.raises(SystemExit) as ended:
+        main(["control", command, "--help"])
+    assert ended.value.code == 0
+    return " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def pinned(criticality: Criticality, pin: Pin, *, exempt: bool = False, modes: Mapping[str, GateMode] = {}) -> bool:
+    """Whether a fire of this criticality is held back by a pin."""
+    job = Job("j", "t", IntervalTrigger(1_000), pin.queue, criticality)
+    exemptions = {"j": Exemption("j", since=0, until=None, note="")} if exempt else {}
+    snapshot = Snapshot(taken_at=0, pins={(pin.queue, pin.criticality): pin}, exempt=exemptions, gate_modes=modes)
+    return decide(Candidate(job, 0, 0, SCHEDULE, 0), snapshot).verdict is Verdict.DEFER
+
+
+def test_the_help_on_pins_says_what_pins_do(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = Pin("q", None, 0, since=0, until=None, note="")
+    text = helped("pin", capsys)
+    assert "Without --criticality it holds all work but critical_plus, which must be named." in text
+    assert [pinned(each, whole) for each in Criticality] == [False, True, True, True]
+    assert pinned(Criticality.CRITICAL_PLUS, whole._replace(criticality=Criticality.CRITICAL_PLUS))
+    assert "no pin holds an exempt job" in text
+    assert not pinned(Criticality.SHEDDABLE, whole, exempt=True)
+    assert "Pins have a gate of their own, pin, which no setting turns off;" in text.replace("`", "")
+    assert pinned(Criticality.SHEDDABLE, whole, modes={"backlog": GateMode.OFF})
+    assert not pinned(Criticality.SHEDDABLE, whole, modes={"pin": GateMode.OBSERVE})
+
+
+def test_the_help_on_exemptions_says_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:
+    text = helped("exempt", capsys)
+    assert "neither a pin nor the adaptive control holds a fire of it back" in text
+    assert "Pauses, trading hours, windows and runs that are not over hold it as before." in text
+    job = Job("j", "t", IntervalTrigger(1_000), "q", Criticality.SHEDDABLE)
+    pause = Pause(PauseScope.ALL, "", since=0, until=None, note="")
+    snapshot = Snapshot(0, pauses=Reading((pause,), 0), exempt={"j": Exemption("j", since=0, until=None, note="")})
+    assert decide(Candidate(job, 0, 0, SCHEDULE, 0), snapshot).reason is Reason.PAUSED

@@ -24,9 +24,10 @@ from packages.scheduling.control.controllers import (
     WaitBasis,
 )
 from packages.scheduling.instants import to_datetime, to_instant
-from packages.scheduling.model import Criticality
+from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Pin
+from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.cli.test_beat_status import lines_of, said_to, status
 
 SHEDDABLE, PLUS = Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS
@@ -54,6 +55,16 @@ STATE = ControlState(
     pins=(Pin("trade_approval", SHEDDABLE, 500_000, AT, None, "a release"),),
     modes=MODES,
     owed={("maintenance", SHEDDABLE): 2},
+    jobs=tuple(
+        Job(f"{queue}.{each}", "", IntervalTrigger(60_000), queue, each, expires_ms=120_000)
+        for queue, criticalities in {
+            "maintenance": [Criticality.CRITICAL, PLUS, SHEDDABLE],
+            "market_data": [PLUS],
+            "notifications": [Criticality.CRITICAL_PLUS, Criticality.CRITICAL],
+            "trade_approval": [SHEDDABLE],
+        }.items()
+        for each in criticalities
+    ),
 )
 
 
@@ -79,10 +90,8 @@ def test_what_is_held_back_is_told_with_its_reason(capsys: pytest.CaptureFixture
     assert rows == [
         ["maintenance", "sheddable", "0%", "backlog", "-9000", "41.3 s, oldest message", "120", "2", "31"],
         ["maintenance", "sheddable_plus", "34.5%", "backlog", "-9000", "41.3 s, oldest message", "120"],
-        ["market_data", "sheddable", "0%", "objective orders_fast at L2", "0", "0.0 s, empty", "0"],
         ["market_data", "sheddable_plus", "50%", "objective orders_fast at L2", "0", "0.0 s, empty", "0"],
-        ["notifications", "sheddable", "0%", "no consumer", "0", "without end: nothing is completed", "7"],
-        ["notifications", "sheddable_plus", "0%", "no consumer", "0", "without end: nothing is completed", "7"],
+        ["notifications", "critical", "50%", "no consumer", "0", "without end: nothing is completed", "7"],
         ["trade_approval", "sheddable", "50%", "pinned: a release", "0"],
         ["20%", "target failing: task maintenance.export", "0"],
         ["paper_trading", "all", "100%"],
@@ -114,6 +123,17 @@ def test_where_nothing_is_held_back_one_line_says_so(
 def test_a_fire_that_is_still_owed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     state = ControlState(Controllers(), AT, leads=True, is_on=True, owed={("q", SHEDDABLE): 3})
     assert shown(state, capsys)[1] == ["q", "sheddable", "100%", "3"]
+
+
+def test_a_queue_of_another_application_is_told_by_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    controllers = Controllers(queues={"theirs": QueueControl(rates={SHEDDABLE: 0})})
+    state = ControlState(controllers, AT, leads=True, is_on=True, modes=MODES)
+    assert shown(state, capsys)[1] == ["theirs", "sheddable", "0%", "backlog"]
+
+
+def test_what_the_leader_owes_is_told_with_its_throttle_whatever_is_on_here(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = shown(STATE._replace(jobs=(), pins=()), capsys)
+    assert [row[:4] for row in rows if row[0] == "maintenance"] == [["maintenance", "sheddable", "0%", "backlog"]]
 
 
 def test_the_same_as_json() -> None:
@@ -166,18 +186,20 @@ def test_the_command_reads_what_is_kept_and_said(tmp_path: Path, redis_url: str)
     said_to(redis_url, leader)
     assert "adaptive control: nothing is throttled" not in lines_of(status(tmp_path, redis_url))
     redis = opened(redis_url)
-    RedisControl(redis).pin(Pin("trade_approval", None, 0, now, None, ""))
+    (tmp_path / ".env.dev.beat").write_text("PAPER_TRADING_ENABLED=true\nTRADING_APPROVAL_ENABLED=true\n")
+    for queue in ("paper_trading", "trade_approval", "notifications"):
+        RedisControl(redis).pin(Pin(queue, None, 0, now, None, ""))
     KeptControllers(redis).write(controllers_text(CONTROLLERS))
     redis.close()
     lines = lines_of(status(tmp_path, redis_url))
     since = f"{to_datetime(AT - 9_000):%Y-%m-%dT%H:%M:%S}+00:00"
     assert f"maintenance sheddable 0% backlog {since} 41.3 s, oldest message 120 2 31" in lines
-    held = [line.split()[1] for line in lines if line.startswith("trade_approval ") and " 0% pinned" in line]
-    assert held == ["sheddable", "sheddable_plus", "critical"]
+    # In the second queue there is only critical_plus work, and no job of the third is on.
+    assert [line.split()[:2] for line in lines if " 0% pinned" in line] == [["paper_trading", "critical"]]
     told = json.loads(status(tmp_path, redis_url, "--json"))["control"]
     assert {(each["queue"], each["reason"]) for each in told["throttled"]} >= {
         ("maintenance", "throttled"),
-        ("trade_approval", "pinned"),
+        ("paper_trading", "pinned"),
     }
 
 

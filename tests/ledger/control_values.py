@@ -47,7 +47,8 @@ _QUEUE: Final[dict[str, Values]] = {
     "since": _maybe_instants,
     "unserved_since": _maybe_instants,
     "group": _sets,
-    "unheard": st.none() | st.builds(Unheard, _maybe_counts, _maybe_instants, _maybe_instants),
+    "unheard": st.none() | st.builds(Unheard, _maybe_counts, _maybe_instants, _maybe_instants, _maybe_instants),
+    "told_at": _maybe_instants,
 }
 _LEVEL: Final[dict[str, Values]] = {
     "level": st.integers(0, 3),

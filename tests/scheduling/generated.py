@@ -27,7 +27,7 @@ from packages.scheduling.policies import (
     Windows,
     WindowSpan,
 )
-from packages.scheduling.snapshot import Pause, PauseScope, Reading, Run, Snapshot
+from packages.scheduling.snapshot import Exemption, Pause, PauseScope, Pin, Reading, Run, Snapshot
 from packages.scheduling.state import JobState
 from packages.scheduling.triggers.base import Trigger
 from packages.scheduling.triggers.cron_parse import parse_cron
@@ -190,6 +190,20 @@ def controllers() -> st.SearchStrategy[Controllers]:
         levels=st.dictionaries(st.just("api"), st.builds(LevelControl, st.integers(0, 3), st.just(MIDNIGHT))),
         targets=st.dictionaries(st.just("area.job_0"), st.builds(TargetControl, rates, st.just(MIDNIGHT))),
     )
+
+
+@st.composite
+def spoken(draw: st.DrawFn, scene: Scene) -> Snapshot:
+    """The snapshot of a scene with pins and exemptions that end in its period, after it, before it, or never."""
+    ends = st.none() | st.integers(scene.start - 1, scene.end + 1)
+    scopes = st.none() | st.sampled_from(Criticality)
+    pins = {
+        ("area", scope): Pin("area", scope, draw(st.sampled_from([0, 300_000, 1_000_000])), MIDNIGHT, draw(ends), "")
+        for scope in draw(st.frozensets(scopes, max_size=3))
+    }
+    names = draw(st.frozensets(st.sampled_from([job.name for job in scene.jobs]), max_size=2))
+    exempt = {name: Exemption(name, MIDNIGHT, draw(ends), "") for name in names}
+    return scene.snapshot._replace(pins=pins, exempt=exempt)
 
 
 def stepped(

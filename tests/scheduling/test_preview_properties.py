@@ -15,7 +15,7 @@ from packages.scheduling.policies import OverlapMode, UnknownDates
 from packages.scheduling.preview import preview
 from packages.scheduling.state import JobState
 from packages.shared_settings.layers import ROOT
-from tests.scheduling.generated import Scene, comparable, controllers, scenes, stepped
+from tests.scheduling.generated import Scene, comparable, controllers, scenes, spoken, stepped
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -56,7 +56,7 @@ def test_it_is_what_a_throttled_engine_does_from_the_same_states(
 ) -> None:
     credits_ = st.none() | st.integers(0, 999_999)
     states = {job.name: JobState(watermark=scene.start - 1, credit=data.draw(credits_)) for job in scene.jobs}
-    snapshot = scene.snapshot._replace(controllers=throttling)
+    snapshot = data.draw(spoken(scene))._replace(controllers=throttling)
     found = preview(scene.jobs, snapshot, start=scene.start, end=scene.end, states=states)
     assert not found.failures
     decisions = [decision for decision in found.decisions() if decision.is_final]

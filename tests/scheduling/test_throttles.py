@@ -7,10 +7,11 @@ import pytest
 from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl
 from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Reason
-from packages.scheduling.model import Criticality
+from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Pin, Snapshot
-from packages.scheduling.throttles import Throttle, throttles
+from packages.scheduling.throttles import Throttle, throttles, throttles_of
+from packages.scheduling.triggers.interval import IntervalTrigger
 
 NOW = 1_000_000
 SHEDDABLE, CRITICAL = Criticality.SHEDDABLE, Criticality.CRITICAL
@@ -82,3 +83,34 @@ def test_a_pin_that_is_not_enforced_leaves_the_rest_as_it_is(mode: GateMode, obs
     alone = throttled.get(("q", CRITICAL))
     assert (None if alone is None else alone.observed) is observed
     assert ("q", Criticality.CRITICAL_PLUS) not in throttled
+
+
+def test_of_real_jobs_their_own_period_and_lifetime_count() -> None:
+    def job(name: str, criticality: Criticality, period_ms: int, expires_ms: int | None) -> Job:
+        return Job(name, name, IntervalTrigger(period_ms), "q", criticality, expires_ms)
+
+    jobs = [
+        job("daily", CRITICAL, 86_400_000, 72_000_000),
+        job("often", CRITICAL, 60_000, 120_000),
+        job("for_ever", CRITICAL, 60_000, None),
+        job("export", SHEDDABLE, 60_000, 120_000),
+        job("orders", Criticality.CRITICAL_PLUS, 60_000, 120_000),
+    ]
+    told = throttles_of(Snapshot(taken_at=NOW, controllers=backlog(unserved_since=8)), jobs, NOW)
+    assert told == [
+        Throttle("q", SHEDDABLE, 0, Reason.NO_CONSUMER, 8),
+        Throttle("q", CRITICAL, ONE // 2, Reason.NO_CONSUMER, 8),
+    ]
+    assert throttles_of(Snapshot(taken_at=NOW), jobs, NOW) == []
+
+
+def test_of_real_jobs_all_other_throttles_are_those_of_their_kinds() -> None:
+    jobs = [Job(str(each), "", IntervalTrigger(1_000), "q", each) for each in Criticality]
+    snapshot = Snapshot(
+        taken_at=NOW,
+        controllers=backlog(rates={SHEDDABLE: 0, CRITICAL: 400_000})._replace(levels={"fast": LevelControl(2, 5)}),
+        pins={("q", CRITICAL): Pin("q", CRITICAL, ONE, 9, None, "a test")},
+    )
+    by_kind = throttles(snapshot, [("q", each) for each in reversed(Criticality)], NOW)
+    assert throttles_of(snapshot, jobs, NOW) == by_kind
+    assert len(by_kind) == 3

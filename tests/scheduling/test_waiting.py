@@ -49,15 +49,39 @@ def walked(engine: Engine, until: int, *, publishes: bool = True) -> list[Decisi
     return decisions
 
 
-@pytest.mark.parametrize("criticality", [Criticality.CRITICAL, Criticality.SHEDDABLE])
-def test_a_wait_for_a_window_is_not_put_off_by_newer_fires(criticality: Criticality) -> None:
+@pytest.mark.parametrize(
+    ("criticality", "ends"),
+    [
+        # What goes out in the end is not put off by newer fires. What is dropped then is so for its own age.
+        (Criticality.CRITICAL, [11, 22, 33]),
+        (Criticality.SHEDDABLE, []),
+    ],
+)
+def test_a_wait_for_a_window_ends(criticality: Criticality, ends: list[int]) -> None:
     job = a_job(policies=Policies(windows=NIGHT, max_staleness_ms=10 * MINUTE), criticality=criticality)
     decisions = walked(an_engine(job), MIDNIGHT + 35 * MINUTE)
     stale = [(d.at - MIDNIGHT) // MINUTE for d in decisions if d.reason is Reason.STALE]
-    assert stale == [11, 22, 33]
+    assert stale == ends
     for decision in decisions:
         assert (decision.until is None) == decision.is_final
         assert decision.until is None or decision.at < decision.until
+
+
+@pytest.mark.parametrize("mode", CatchUpMode)
+@pytest.mark.parametrize("max_staleness_ms", [None, 10 * MINUTE])
+def test_sheddable_work_that_waits_for_a_run_is_there_when_the_run_is_over(
+    mode: CatchUpMode, max_staleness_ms: int | None
+) -> None:
+    policies = Policies(
+        overlap=OverlapMode.BUFFER_ONE,
+        catch_up=CatchUp(mode, window_ms=10 * MINUTE),
+        max_staleness_ms=max_staleness_ms,
+    )
+    engine = an_engine(a_job(policies=policies, criticality=Criticality.SHEDDABLE))
+    runs: Mapping[str, tuple[Run, ...]] = {"area.job": (Run("long", MIDNIGHT, MIDNIGHT + HOUR),)}
+    for now in range(MIDNIGHT + MINUTE, MIDNIGHT + 30 * MINUTE, 1_000):
+        engine.tick(Snapshot(taken_at=now, running=Reading(runs, now)), now)
+        assert [fire.nominal for fire in engine.state("area.job").open] == [now // MINUTE * MINUTE]
 
 
 @pytest.mark.parametrize("publishes", [True, False])

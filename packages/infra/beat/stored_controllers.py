@@ -101,6 +101,7 @@ def _queue_plain(queue: QueueControl, groups: GroupTable) -> dict[str, Any]:
         unserved_since=queue.unserved_since,
         group=groups.number(queue.group),
         unheard=None if queue.unheard is None else list(queue.unheard),
+        told_at=queue.told_at,
     )
 
 
@@ -133,12 +134,14 @@ def _queue(raw: object, groups: Sequence[Group]) -> QueueControl:
         unserved_since=_instant_or_none(given.get("unserved_since")),
         group=group_of(given.get("group"), groups),
         unheard=None if (unheard := given.get("unheard")) is None else _unheard(unheard),
+        told_at=_instant_or_none(given.get("told_at")),
     )
 
 
 def _unheard(raw: object) -> Unheard:
-    ready, oldest_at, taken_at = _list(raw)
-    return Unheard(_count_or_none(ready), _instant_or_none(oldest_at), _instant_or_none(taken_at))
+    ready, *instants = _list(raw)
+    oldest_at, taken_at, told_at = map(_instant_or_none, instants)
+    return Unheard(_count_or_none(ready), oldest_at, taken_at, told_at)
 
 
 def _shares(raw: object) -> dict[Criticality, int]:

@@ -24,11 +24,13 @@ class Unheard(NamedTuple):
 
     `ready`: messages that wait, None if that is not known; `oldest_at`: when the oldest of them was published, if it
     says. `taken_at`: when it was last seen that somebody takes messages all the same, or that after it none waited.
+    `told_at`: when it was last told that no worker says so.
     """
 
     ready: int | None = None
     oldest_at: int | None = None
     taken_at: int | None = None
+    told_at: int | None = None
 
 
 class QueueControl(NamedTuple):
@@ -39,7 +41,8 @@ class QueueControl(NamedTuple):
     cut. `calm_since`: since when the rates have been rising. `fits`: the rates that the queue can take, of those that
     were cut. `since`: since when it is throttled. `unserved_since`: since when nobody consumes it, and messages
     wait; None: somebody does, as far as is known. `group`: the queues that share its workers, with itself; empty where
-    nobody says. `unheard`: what is known of it while no worker says that it serves it.
+    nobody says. `unheard`: what is known of it while no worker says that it serves it. `told_at`: when a reading last
+    told how long messages wait.
     """
 
     wait_ms: int | None = None
@@ -55,6 +58,7 @@ class QueueControl(NamedTuple):
     unserved_since: int | None = None
     group: frozenset[str] = frozenset()
     unheard: Unheard | None = None
+    told_at: int | None = None
 
     @property
     def unserved(self) -> bool:
@@ -103,8 +107,10 @@ class Controllers(NamedTuple):
 
     @property
     def is_calm(self) -> bool:
-        """Whether nothing is lost with it: it throttles nothing, and no wait is above its target."""
-        return not self.throttles and all(each.above_since is None for each in self.queues.values())
+        """Whether nothing is lost with it: nothing throttled, no wait above its target, no worker that is missed."""
+        return not self.throttles and all(
+            each.above_since is None and each.unheard is None for each in self.queues.values()
+        )
 
 
 NEUTRAL: Final = Controllers()

@@ -21,18 +21,20 @@ _WEIGHT: Final = 4
 _SAYS_LITTLE: Final = 800_000
 # A queue that drains slowly is not cut below this share of what fits: what has piled up takes its time.
 _AT_LEAST: Final = 950_000
+# What is taken back of a rate that left too little room for others.
+_BESIDE: Final = 850_000
 
 
 class Look(NamedTuple):
     """Shares, in millionths. `cut`: the fires are to become fewer by it; 0 if the queue drains in time.
 
-    `fits`: what arrived, times this, is what was completed; None if that is not known. `is_deep`: what has piled up is
-    to be gone soon, whatever that takes.
+    `fits`: what arrived, times this, is what was completed; None if that is not known. `drains`: what has
+    piled up becomes less, if slowly, and has not to be gone at once.
     """
 
     cut: int
     fits: int | None
-    is_deep: bool
+    drains: bool
 
 
 def look_at(  # noqa: PLR0913  # all that is known of one queue
@@ -45,17 +47,18 @@ def look_at(  # noqa: PLR0913  # all that is known of one queue
     most = policy.most_decrease if is_deep else policy.decrease
     messages, before, since = control.messages, control.looked_messages, control.looked_at
     if messages is None or before is None or since is None or control.wait_ms is None or now <= since:
-        return Look(most, None, is_deep)
+        return Look(most, None, drains=False)
+    drains = messages < before and not is_deep
     if not reading.completed or not reading.over_ms:
-        return Look(most if messages >= before else 0, None, is_deep)
+        return Look(most if messages >= before else 0, None, drains)
     # In messages per `drained_ms`.
     completed = reading.completed * policy.drained_ms // reading.over_ms
     arrived = completed + (messages - before) * policy.drained_ms // (now - since)
     if arrived <= 0:
-        return Look(0, None, is_deep)
+        return Look(0, None, drains)
     surplus = messages - messages * target_ms // control.wait_ms
     wanted = max(0, completed - surplus)
-    return Look(max(0, min(most, ONE - wanted * ONE // arrived)), completed * ONE // arrived, is_deep)
+    return Look(max(0, min(most, ONE - wanted * ONE // arrived)), completed * ONE // arrived, drains)
 
 
 def fitting_rate(rate: int, known: int | None, look: Look) -> int:
@@ -74,7 +77,18 @@ def fitting_rate(rate: int, known: int | None, look: Look) -> int:
     return min(ONE, known + (found - known) // _WEIGHT)
 
 
+def fitting_rate_beside(rate: int, known: int | None) -> int:
+    """The same of a rate that is cut to make room for other queues: how much of it they can bear nobody has measured.
+
+    Each time that it turns out to be too much it is a part of it.
+    """
+    if known is not None and rate < known * _SAYS_LITTLE // ONE:
+        return known
+    found = rate * _BESIDE // ONE
+    return found if known is None else min(known, found)
+
+
 def cut_rate(rate: int, fits: int, look: Look) -> int:
     """The rate after a look. `fits`: the one that the queue can take, as of that look."""
     cut = rate * (ONE - look.cut) // ONE
-    return cut if look.is_deep else min(rate, max(cut, fits * _AT_LEAST // ONE))
+    return min(rate, max(cut, fits * _AT_LEAST // ONE)) if look.drains else cut

@@ -60,7 +60,12 @@ def step(
     is_observed = modes[backlog.NAME] is GateMode.OBSERVE and any(each.rates for each in queues.values())
     after = controllers._replace(stepped_at=now, queues=queues, levels=levels, targets=targets, observed=is_observed)
     # What was taken up counts as long as it is throttled.
-    kept = {key: count for key, count in controllers.coalesced.items() if after.throttles}
+    concerns_all = bool(targets) or any(each.level for each in levels.values())
+    kept = {
+        key: count
+        for key, count in controllers.coalesced.items()
+        if concerns_all or (key[0] in queues and (queues[key[0]].rates or queues[key[0]].unserved))
+    }
     return after._replace(coalesced=kept)
 
 

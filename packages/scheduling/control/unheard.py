@@ -16,15 +16,16 @@ from packages.scheduling.snapshot import Reading
 
 
 def unheard_of(before: Unheard | None, reading: Reading[QueueReading], now: int) -> Unheard | None:
-    """What is known of a queue by this reading; None if workers serve it, or if nobody knows of any that ever did."""
+    """What is known of a queue by this reading, which tells how many workers serve it; None if any do."""
     queue, read_at = reading
+    told_at = min(read_at, now)
     if queue.consumers != 0:
         return None
     if queue.ready is None:
-        return before or Unheard()
-    # Who published it may have had any clock.
-    oldest_at = None if not queue.ready or queue.oldest_ms is None else max(FIRST_INSTANT, read_at - queue.oldest_ms)
-    after = Unheard(queue.ready, oldest_at, None if before is None else before.taken_at)
+        return (before or Unheard())._replace(told_at=told_at)
+    # Who published it may have had any clock; and an age of nothing is that of a message from the future, too.
+    oldest_at = max(FIRST_INSTANT, read_at - queue.oldest_ms) if queue.ready and queue.oldest_ms else None
+    after = Unheard(queue.ready, oldest_at, None if before is None else before.taken_at, told_at)
     if before is None:
         return after
     is_none_left = after.taken_at is not None and not queue.ready
@@ -32,8 +33,8 @@ def unheard_of(before: Unheard | None, reading: Reading[QueueReading], now: int)
 
 
 def is_unserved(unheard: Unheard | None, standing_ms: int, now: int) -> bool:
-    """Whether nobody takes the messages of the queue, as far as one can see; no if there are none."""
-    if unheard is None or unheard.ready == 0:
+    """Whether nobody takes the messages of the queue, as far as one can see; no if none are known."""
+    if unheard is None or not unheard.ready:
         return False
     return unheard.taken_at is None or now - unheard.taken_at >= standing_ms
 

@@ -10,6 +10,7 @@ from typing import Final
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Fact, Opinion, Reason
+from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import Policies
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.throttle import is_left_alone, opinion_at
@@ -38,14 +39,23 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
     return opinion_at(rate, NAME, candidate, Reason.THROTTLED, _facts(job.queue, control.since, control.wait_ms))
 
 
+def hangs_on_nominal(job: Job, snapshot: Snapshot) -> bool:
+    """Whether what is said of a fire of `job` hangs on when the one behind it comes, and holds for that fire alone."""
+    control = snapshot.controllers.queues.get(job.queue)
+    is_told_apart = job.criticality is Criticality.CRITICAL and job.expires_ms is not None
+    return is_told_apart and control is not None and control.unserved
+
+
 def _unserved_rate(candidate: Candidate) -> int:
-    job, nominal = candidate.job, candidate.nominal
+    job = candidate.job
     if not job.criticality.is_critical:
         return 0
-    following = job.trigger.next_after(nominal)
-    if job.expires_ms is None or following is None:
+    # The period that the nominal begins; for a fire that is only asked about, between two nominals, the one after it.
+    begins = job.trigger.next_after(candidate.nominal - 1)
+    ends = None if begins is None else job.trigger.next_after(begins)
+    if job.expires_ms is None or begins is None or ends is None:
         return ONE
-    return min(ONE, (following - nominal) * ONE // job.expires_ms)
+    return min(ONE, (ends - begins) * ONE // job.expires_ms)
 
 
 @lru_cache(maxsize=1_000)

@@ -129,7 +129,7 @@ def test_what_is_grave_and_grows_is_not_waited_for_and_both_kinds_of_sheddable_w
     assert set(control.queues["area"].rates) == {SHEDDABLE, PLUS}
     # Once it has drained who was cut along with the others is first to come back, and nearly at once.
     control.step(1, area=EMPTY)
-    assert control.rate(PLUS) == ONE - control.policy.decrease
+    assert control.rate(PLUS) == 850_000
 
 
 def test_a_queue_that_shrinks_is_no_reason_to_cut_into_what_matters_more() -> None:
@@ -186,8 +186,8 @@ def test_workers_that_serve_several_queues_are_relieved_of_what_matters_least_in
     control.step(5, trading=waiting(6_000)._replace(group=SHARED), area=area)
     assert dict(control.queues["area"].rates) == {SHEDDABLE: 0}
     control.step(1, trading=EMPTY._replace(group=SHARED), area=area)
-    # It made room for another one, and can take nearly what it took before.
-    assert control.rate(SHEDDABLE) == ONE - control.policy.decrease
+    # It made room for another one, and can take most of what it took before.
+    assert control.rate(SHEDDABLE) == 850_000
 
 
 def test_a_queue_that_nobody_serves_is_no_overload_but_is_said_to_be_unserved() -> None:
@@ -224,7 +224,7 @@ def test_an_absent_reading_holds_what_was_decided_and_lets_go_in_the_end() -> No
     control = Stepped()
     control.step(UNTIL_STANDING + 5, area=waiting(60_000))
     held = control.rate(SHEDDABLE)
-    last = Reading(EMPTY, control.now)
+    last = Reading(EMPTY, control.now - INTERVAL_MS)
     while control.now + INTERVAL_MS <= last.taken_at + control.policy.standing_ms:
         control.step_on({"area": last})
         assert control.rate(SHEDDABLE) == held

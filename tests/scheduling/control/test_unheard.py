@@ -45,10 +45,29 @@ def test_what_stands_since_nobody_was_heard_is_held_back_at_once_and_for_good(ol
     assert is_unserved(control, unheard(12))
 
 
-def test_a_queue_that_cannot_be_looked_into_and_that_nobody_serves_is_held_back() -> None:
+def test_a_queue_that_cannot_be_looked_into_is_what_it_was_when_it_could() -> None:
     control = Stepped()
+    assert not is_unserved(control, unheard(None))
+    assert is_unserved(control, unheard(5))
     assert is_unserved(control, unheard(None))
-    assert is_unserved(control, unheard(None))
+
+
+def test_who_serves_a_queue_is_as_it_was_while_nobody_tells_and_not_for_ever() -> None:
+    """As on a broker that can be asked, while the Redis of the workers cannot."""
+    control = Stepped()
+    assert is_unserved(control, unheard(5))
+    untold = QueueReading(ready=5)
+    lately = (control.policy.standing_ms + STALE_MS) // INTERVAL_MS
+    assert all(is_unserved(control, untold) for _ in range(lately))
+    assert not is_unserved(control, untold)
+
+
+def test_a_clock_that_is_set_back_is_no_proof_that_somebody_takes_messages() -> None:
+    control = Stepped()
+    assert is_unserved(control, unheard(5, 60_000))
+    control.now -= 600_000
+    # The messages are from the future now, which a probe tells as an age of nothing.
+    assert all(is_unserved(control, unheard(5, 0)) for _ in range(20))
 
 
 @pytest.mark.parametrize(
