@@ -118,6 +118,20 @@ def test_the_queues_and_tasks_of_the_jobs_are_wanted_once() -> None:
     assert probe.wanted[1:] == [({"area", "other"}, {"a.b", "a.c"}, [])]
 
 
+def test_what_no_job_has_any_more_is_not_asked_about() -> None:
+    world = asking()
+    world.probing.want([replace(JOB, name="again"), replace(JOB, name="far", queue="far", task="a.c")])
+    world.probing.want([replace(JOB, name="far", queue="further", task="a.c")])
+    for step, gone in enumerate((["again", "never heard of"], ["far"], ["job", "job"]), 1):
+        world.probing.let_go(gone)
+        world.probing.read(NOW + step * MINUTE_MS)
+    assert world.probes[0].wanted[1:] == [
+        ({"area", "further"}, {"a.b", "a.c"}, []),
+        ({"area"}, {"a.b"}, []),
+        (set(), set(), []),
+    ]
+
+
 def test_other_thresholds_hold_from_the_next_reading_on() -> None:
     world = asking()
     world.control.policy = ControlPolicy(interval_ms=SECOND_MS, slo=SloPolicy(objectives=(OBJECTIVE,)))
@@ -215,6 +229,7 @@ class Recorded:
         self.snapshots: list[Snapshot] = []
         self.want = readings.want
         self.look_ahead = readings.look_ahead
+        self.let_go = readings.let_go
         self.acknowledge = readings.acknowledge
         self.close = readings.close
         self.has_probes = readings.has_probes
@@ -247,6 +262,13 @@ def test_a_running_beat_sees_the_queues_of_plain_entries(redis_url: str, broker:
     for _ in range(30):
         clock.step(timedelta(seconds=0.5))
         settle(scheduler)
+    in_the_end = [snapshot.queues for snapshot in recorded[0].snapshots][-1]
+    del scheduler.schedule["one"]
+    for _ in range(20):
+        clock.step(timedelta(seconds=0.5))
+        settle(scheduler)
+    assert in_the_end
+    assert not recorded[0].snapshots[-1].queues
     scheduler.close()
     told = [snapshot.queues for snapshot in recorded[0].snapshots if snapshot.queues]
     assert {name for queues in told for name in queues} == {queue}

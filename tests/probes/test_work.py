@@ -6,6 +6,7 @@ import pytest
 
 from packages.infra.probes.waiting import Waiting
 from packages.infra.probes.work import PACE_OVER_MS, Work
+from packages.infra.queue.work_counts import WorkCount
 from packages.scheduling.readings import QueueReading, TaskReading
 from tests.probes.workers import SPAN_MS, Counts, Heartbeats, ended, worker
 
@@ -125,3 +126,54 @@ def test_a_window_is_told_once_all_of_it_is_known() -> None:
     assert work.counts_of(60_000, NOW) is None
     counts.known = True
     assert work.counts_of(60_000, NOW) == [ended("x", "a", ok=1)]
+
+
+class Buckets(Counts):
+    """What ended in buckets of ten seconds, by how many runs ended in each, from the instant 0 on."""
+
+    def __init__(self, *ended_in: int) -> None:
+        super().__init__()
+        self.ended_in = ended_in
+
+    def counts(self, window_ms: int, now_ms: int) -> list[WorkCount]:
+        ok = sum(self.ended_in[(now_ms - window_ms) // 10_000 : now_ms // 10_000 + 1])
+        return [ended("area", "a", ok=ok)] if ok else []
+
+    def span_ms(self, window_ms: int, now_ms: int) -> int:
+        return now_ms - (now_ms - window_ms) // 10_000 * 10_000
+
+
+@pytest.mark.parametrize(
+    ("ended_in", "at", "completed", "over_ms"),
+    [
+        # Nobody from 60 s to 90 s; seen last at 85 s.
+        ([5] * 6 + [0] * 3 + [7] * 9, 95_000, 7, 10_000),
+        ([5] * 6 + [0] * 3 + [7] * 9, 105_000, 14, 20_000),
+        ([5] * 6 + [0] * 3 + [7] * 9, 144_999, 42, 59_999),
+        ([5] * 6 + [0] * 3 + [7] * 9, 145_000, 42, 65_000),
+        ([5] * 6 + [0] * 3 + [7] * 9, 155_000, 49, 65_000),
+        # What has just come back has had no time to complete anything.
+        ([5] * 6 + [0] * 12, 114_999, None, 29_999),
+        ([5] * 6 + [0] * 12, 115_000, 0, 30_000),
+    ],
+)
+def test_the_pace_of_workers_that_came_back_is_of_the_time_since_then(
+    ended_in: list[int], at: int, completed: int | None, over_ms: int
+) -> None:
+    heartbeats = Heartbeats(worker("area", "other"))
+    work = Work(Buckets(*ended_in), heartbeats)
+
+    def asked(now: int) -> QueueReading:
+        pipe = Echo()
+        work.ask(pipe, now)
+        work.take(pipe.answers, now)
+        return work.queue("area", ONE)
+
+    assert asked(62_000).completed == 30
+    heartbeats.workers = [worker("other", left=["area"])]
+    for now in (75_000, 85_000):
+        assert asked(now).consumers == 0
+    heartbeats.workers = [worker("area", "other")]
+    reading = asked(at)
+    assert (reading.completed, reading.over_ms) == (completed, over_ms)
+    assert work.queue("other", ONE).over_ms > 60_000

@@ -163,6 +163,23 @@ def test_what_is_not_of_this_form_is_left_out(redis: BrokerRedis, value: str, ca
     assert caplog.text.count("worker_heartbeat_dropped") == 1
 
 
+@pytest.mark.parametrize("field", ["size", "reserved", "running"])
+@pytest.mark.parametrize(("count", "taken"), [(0, True), (10**9, True), (10**9 + 1, False), (-1, False), (1e30, False)])
+def test_a_count_that_cannot_be_is_left_out(
+    caplog: pytest.LogCaptureFixture, field: str, count: float, *, taken: bool
+) -> None:
+    node, text = said("n", NOW, "a")
+    word = json.dumps(json.loads(text) | {field: count if field == "size" else {"a": count}}).encode()
+    assert take(reader(), NOW, (node, word)) == ({"n": True} if taken else {})
+    assert ("worker_heartbeat_dropped" in caplog.text) is not taken
+
+
+@pytest.mark.parametrize("count", ["NaN", "Infinity", "-Infinity", "1e999", "null", "[]", '"x"'])
+def test_so_is_what_is_no_count(count: str) -> None:
+    node, text = said("n", NOW, "a")
+    assert take(reader(), NOW, (node, text.replace(b'"size": 1', b'"size": ' + count.encode()))) == {}
+
+
 def test_a_key_of_another_type_says_nothing_of_anybody(redis: BrokerRedis, caplog: pytest.LogCaptureFixture) -> None:
     redis.client.set("minsy:workers", "foreign")
     assert read_workers(redis) == {}

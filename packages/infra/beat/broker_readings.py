@@ -4,7 +4,7 @@ Decides nothing. While Redis is away the operator's last word holds; all else is
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -130,6 +130,11 @@ class BrokerReadings:
         """See `Readings`."""
         if self._probing is not None:
             self._probing.look_ahead(now, stepped_at)
+
+    def let_go(self, names: Iterable[str]) -> None:
+        """See `Readings`."""
+        if self._probing is not None:
+            self._probing.let_go(names)
 
     def acknowledge(self, requests: Sequence[Request]) -> None:
         """See `Readings`."""

@@ -100,8 +100,9 @@ class Loop:
             self._engine.use_markets(self._opened.readings.read(now)[0].markets)
         self.roster.update(schedule, names, now, leads=self.leads)
         if self._opened.readings.has_probes:
-            jobs = self._engine.names
-            self._opened.readings.want([self._engine.job(name) for name in map(name_of, names) if name in jobs])
+            jobs, readings = self._engine.names, self._opened.readings
+            readings.want([self._engine.job(name) for name in map(name_of, names) if name in jobs])
+            readings.let_go([name for name in map(name_of, names) if name not in jobs])
         for name in names:
             self._opened.publisher.forget(name_of(name))
 

@@ -5,7 +5,8 @@ for it; only where beat never has time for so long, in the middle of its work. N
 asked before there is a job, nor by the first tick, which is to publish soon, unless there is something to go on with.
 """
 
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -66,6 +67,10 @@ class Probing:
         self._asked: Asked | None = None
         # Nobody asks them any more.
         self._ending: list[ExternalObjectives] = []
+        # By name; how many have each pair of a queue and a task, and whether there are other pairs since it was asked.
+        self._jobs: dict[str, Job] = {}
+        self._pairs: Counter[tuple[str, str]] = Counter()
+        self._pairs_changed = False
         self._queues: set[str] = set()
         self._tasks: set[str] = set()
         # As it was when the probe was last told what is wanted; None: it is to be told.
@@ -74,12 +79,22 @@ class Probing:
         self._asked_at = FIRST_INSTANT
 
     def want(self, jobs: Collection[Job]) -> None:
-        """Ask about the queues and tasks of these jobs, too. One that has no job any more is still asked about."""
-        known = len(self._queues), len(self._tasks)
-        self._queues.update(job.queue for job in jobs if job.queue)
-        self._tasks.update(job.task for job in jobs if job.task)
-        if (len(self._queues), len(self._tasks)) != known:
-            self._policy = None
+        """Ask about the queues and tasks of these jobs, too; of what had the name of one before no more."""
+        for job in jobs:
+            before, pair = self._jobs.get(job.name), _pair(job)
+            self._jobs[job.name] = job
+            if before is not None and _pair(before) == pair:
+                continue
+            self._pairs[pair] += 1
+            self._pairs_changed |= self._pairs[pair] == 1
+            if before is not None:
+                self._leave(_pair(before))
+
+    def let_go(self, names: Iterable[str]) -> None:
+        """There are no jobs of these names any more: what only they have is not asked about."""
+        for name in names:
+            if (job := self._jobs.pop(name, None)) is not None:
+                self._leave(_pair(job))
 
     def look_ahead(self, now: int, stepped_at: int | None) -> None:
         """Ask, if the readings are wanted soon, or if nothing is known: there is time, or they are needed at once.
@@ -111,7 +126,9 @@ class Probing:
     def _ask(self, policy: ControlPolicy, now: int) -> None:
         interval_ms = policy.interval_ms // 2
         if self._asked is not None and self._asked.url != self._control.prometheus_url:
-            self._let_go()
+            self._close_probe()
+        if self._pairs_changed:
+            self._look_at_pairs()
         if self._asked is None:
             if not self._queues:
                 return
@@ -128,13 +145,27 @@ class Probing:
 
     def close(self) -> None:
         """Let go of the probe; it is opened again by who asks next. A question under way is waited for shortly."""
-        self._let_go()
+        self._close_probe()
         until_s = monotonic() + _ENDS_WITHIN_S
         for external in self._ending:
             external.wait_for_end(max(0.0, until_s - monotonic()))
         self._ending = []
 
-    def _let_go(self) -> None:
+    def _leave(self, pair: tuple[str, str]) -> None:
+        self._pairs[pair] -= 1
+        if not self._pairs[pair]:
+            del self._pairs[pair]
+            self._pairs_changed = True
+
+    def _look_at_pairs(self) -> None:
+        known = self._queues, self._tasks
+        self._queues = {queue for queue, _ in self._pairs if queue}
+        self._tasks = {task for _, task in self._pairs if task}
+        self._pairs_changed = False
+        if (self._queues, self._tasks) != known:
+            self._policy = None
+
+    def _close_probe(self) -> None:
         asked, self._asked, self._policy, self._told = self._asked, None, None, None
         self._asked_at = FIRST_INSTANT
         if asked is not None:
@@ -142,6 +173,10 @@ class Probing:
             if asked.external is not None:
                 asked.external.stop()
                 self._ending = [*(each for each in self._ending if not each.has_ended), asked.external]
+
+
+def _pair(job: Job) -> tuple[str, str]:
+    return job.queue, job.task
 
 
 def probing_of(app: Celery, redis: BrokerRedis | None) -> Probing | None:

@@ -1,6 +1,6 @@
 """What the scheduler asks of the world at each wake-up, as a port, and the answer when there is nobody to ask."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Protocol
 
 from packages.scheduling.model import Job
@@ -12,7 +12,7 @@ class Readings(Protocol):
     """All that is known at a wake-up. No method raises because a server is away: what is not known is absent.
 
     `has_probes`: whether queues are asked about. Then `want` is to be told of the jobs of plain entries, too, and
-    `look_ahead` to be called.
+    `look_ahead` and `let_go` to be called.
     """
 
     @property
@@ -28,6 +28,10 @@ class Readings(Protocol):
 
     def look_ahead(self, now: int, stepped_at: int | None) -> None:
         """Ask what will be wanted soon; the adaptive control went by the readings of `stepped_at`."""
+        ...
+
+    def let_go(self, names: Iterable[str]) -> None:
+        """There are no jobs of these names any more."""
         ...
 
     def acknowledge(self, requests: Sequence[Request]) -> None:
@@ -52,6 +56,9 @@ class NoReadings:
         return Snapshot(taken_at=now), ()
 
     def look_ahead(self, now: int, stepped_at: int | None) -> None:
+        """See `Readings`."""
+
+    def let_go(self, names: Iterable[str]) -> None:
         """See `Readings`."""
 
     def acknowledge(self, requests: Sequence[Request]) -> None:

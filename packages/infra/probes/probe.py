@@ -14,7 +14,7 @@ _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 class ProbeReadings(NamedTuple):
     """What is known, by name of queue, task or objective, each with the instant of its asking; what is missing is not.
 
-    Instants are of beat's clock, ages of messages by the broker's.
+    Instants are of beat's clock, and so are ages of messages.
     """
 
     queues: Mapping[str, Reading[QueueReading]] = _NOTHING

@@ -4,7 +4,8 @@ A message is looked at on the server, and comes here without its body: the call 
 a megabyte of messages looked at, `_LOOKED_AT_BYTES` of them and one message more at most, and the way here some
 kilobytes for each list that is not empty. Decides nothing.
 
-A message's age is by the clock of who asks: beat's, which has dated it, too. The server's may be another one.
+A message's age is by the clock of who asks: beat's, which has dated it, too. The server's may be another one. A
+message of the future, dated by another replica or before the clock was set back, does not say how old it is.
 """
 
 import json
@@ -14,12 +15,14 @@ from typing import Any, Final, NamedTuple
 
 from packages.infra.queue.broker_redis import BrokerRedis
 from packages.infra.queue.script_wire import Script
-from packages.scheduling.instants import to_instant
+from packages.scheduling.instants import SECOND_MS, to_instant
 
 _SCRIPT: Final = Script("packages.infra.probes", "waiting.lua")
 # What Celery puts beside a body is a fraction of this, unless somebody adds long headers.
 _GIVEN_BACK_BYTES: Final = 8 * 1024
 _LOOKED_AT_BYTES: Final = 8 * 1024 * 1024
+# What has just been published may be dated later than the tick began, or by a clock that is a little ahead.
+_AHEAD_MS: Final = SECOND_MS
 
 
 class Waiting(NamedTuple):
@@ -76,8 +79,7 @@ def _waiting(lists: Sequence[tuple[int, bytes]], now: int) -> Waiting:
     if not ready:
         return Waiting(0, 0)
     published = [_published_at(message) for length, message in lists if length]
-    known = [at for at in published if at is not None]
-    # Another replica, whose clock differs, may have published it.
+    known = [at for at in published if at is not None and at <= now + _AHEAD_MS]
     return Waiting(ready, max(0, now - min(known)) if len(known) == len(published) else None)
 
 

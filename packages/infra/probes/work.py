@@ -11,13 +11,17 @@ from typing import Any, Final, Protocol
 
 from packages.infra.probes.groups import Groups
 from packages.infra.probes.waiting import Waiting
+from packages.infra.queue.work_buckets import RESOLUTIONS
 from packages.infra.queue.work_counts import WorkCount
 from packages.infra.queue.worker_heartbeats import WorkerState
-from packages.scheduling.instants import MINUTE_MS
+from packages.scheduling.instants import FIRST_INSTANT, MINUTE_MS, SECOND_MS
 from packages.scheduling.readings import QueueReading, TaskReading
 
 PACE_OVER_MS: Final = MINUTE_MS
 TASKS_OVER_MS: Final = 2 * MINUTE_MS
+_STEP_MS: Final = RESOLUTIONS[0].step_ms
+# For so long it is no surprise that a worker has not completed anything.
+_COMES_BACK_MS: Final = 30 * SECOND_MS
 
 
 class Counts(Protocol):
@@ -72,8 +76,11 @@ class Work:
         self._behind_ms = 0
         self._workers: Mapping[str, WorkerState] = {}
         self._groups = Groups()
-        self._pace: dict[str, int] = {}
-        self._pace_over_ms = 0
+        # The instant of the last answers, by the server's clock, and when a queue was last seen to be served by nobody.
+        self._now = FIRST_INSTANT
+        self._unserved_at: dict[str, int] = {}
+        # Runs that ended by queue, by the window that was asked for.
+        self._ended: dict[int, Mapping[str, int]] = {}
 
     def ask(self, pipe: Any, now: int) -> int:  # noqa: ANN401  # as above
         """Add commands to somebody's pipeline; how many."""
@@ -86,12 +93,13 @@ class Work:
         self._workers = self._groups.take(self._heartbeats.take(answers[:of_heartbeats]))
         if (answered_at := self._heartbeats.answered_at) is not None:
             self._behind_ms = answered_at - now
-        now += self._behind_ms
+        self._now = now = now + self._behind_ms
         self._counts.take(answers[of_heartbeats:], now)
-        self._pace = {}
-        for count in self._counts.counts(PACE_OVER_MS, now):
-            self._pace[count.queue] = self._pace.get(count.queue, 0) + count.ok + count.failed
-        self._pace_over_ms = self._counts.span_ms(PACE_OVER_MS, now)
+        served = frozenset[str]().union(*{worker.queues for worker in self._workers.values() if worker.is_alive})
+        named = frozenset[str]().union(*{worker.queues | worker.left for worker in self._workers.values()})
+        lately = {queue: at for queue, at in self._unserved_at.items() if 0 <= now - at < PACE_OVER_MS}
+        self._unserved_at = lately | dict.fromkeys(named - served, now)
+        self._ended = {PACE_OVER_MS: self._ended_in(PACE_OVER_MS)}
 
     def queue(self, name: str, waiting: Waiting) -> QueueReading:
         """One queue, with the messages that wait in it."""
@@ -100,18 +108,39 @@ class Work:
             return QueueReading(ready=waiting.ready, oldest_ms=waiting.oldest_ms)
         alive = [worker for worker in naming if worker.is_alive]
         serving = [worker for worker in alive if name in worker.queues]
+        completed, over_ms = self._pace(name, is_served=bool(serving))
         return QueueReading(
             ready=waiting.ready,
             oldest_ms=waiting.oldest_ms,
             # What a dead worker had taken is under way nowhere, and may come back.
             reserved=sum(worker.reserved.get(name, 0) for worker in alive) if alive else None,
             running=sum(worker.running.get(name, 0) for worker in alive) if alive else None,
-            # While nobody says that it serves the queue, nobody says that nothing was completed either.
-            completed=self._pace.get(name, 0 if serving and self._pace_over_ms else None),
-            over_ms=self._pace_over_ms,
+            completed=completed,
+            over_ms=over_ms,
             consumers=len(serving),
             group=self._groups.served_by(serving),
         )
+
+    def _pace(self, queue: str, *, is_served: bool) -> tuple[int | None, int]:
+        """The runs that ended, and over how long: since the queue is served again, if nobody did a moment ago."""
+        served_for_ms = self._now - self._unserved_at.get(queue, FIRST_INSTANT)
+        window_ms = PACE_OVER_MS
+        if is_served and served_for_ms < PACE_OVER_MS:
+            # In steps: each window that is asked for is kept.
+            window_ms = (served_for_ms // _STEP_MS + 1) * _STEP_MS
+        if window_ms not in self._ended:
+            self._ended[window_ms] = self._ended_in(window_ms)
+        over_ms = min(served_for_ms, self._counts.span_ms(window_ms, self._now))
+        # While nobody says that it serves the queue, nobody says that nothing was completed either; nor does who has
+        # just come back.
+        is_nothing = is_served and over_ms > 0 and served_for_ms >= _COMES_BACK_MS
+        return self._ended[window_ms].get(queue, 0 if is_nothing else None), over_ms
+
+    def _ended_in(self, window_ms: int) -> Mapping[str, int]:
+        ended: dict[str, int] = {}
+        for count in self._counts.counts(window_ms, self._now):
+            ended[count.queue] = ended.get(count.queue, 0) + count.ok + count.failed
+        return ended
 
     def tasks(self, names: Collection[str], now: int) -> Mapping[str, TaskReading]:
         """How these tasks ended lately, wherever they ran; nothing while no worker tells anything."""

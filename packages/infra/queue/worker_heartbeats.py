@@ -26,6 +26,8 @@ KEPT_MS: Final = 3 * DAY_MS
 KEPT_WHILE_NAMED_MS: Final = HOUR_MS
 KEY: Final = "workers"
 _VERSION: Final = 1
+# More messages than any worker holds. What is summed up of it goes into the stored state of the control.
+_MOST: Final = 10**9
 
 # The time is put in as text: cjson would make an object of an empty list.
 _SAY: Final = """
@@ -186,9 +188,16 @@ def _word(text: bytes) -> _Word:
     heartbeat = Heartbeat(
         queues=frozenset(map(str, values["queues"])),
         left=frozenset(map(str, values["left"])),
-        size=int(values["size"]),
-        reserved={str(queue): int(count) for queue, count in values["reserved"].items()},
-        running={str(queue): int(count) for queue, count in values["running"].items()},
+        size=_count(values["size"]),
+        reserved={str(queue): _count(count) for queue, count in values["reserved"].items()},
+        running={str(queue): _count(count) for queue, count in values["running"].items()},
         is_last=bool(values["stopped"]),
     )
     return _Word(int(values["at"]), heartbeat, text)
+
+
+def _count(value: Any) -> int:  # noqa: ANN401  # whatever the JSON holds
+    count = int(value)
+    if not 0 <= count <= _MOST:
+        raise ValueError(value)
+    return count
