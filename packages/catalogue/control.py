@@ -114,7 +114,7 @@ def _contradictions(settings: BeatSettings) -> Iterator[tuple[str, str]]:
         if _millionths(least[lower]) > _millionths(least[higher]):
             yield (
                 "backlog_least_rates",
-                f"{lower} is {least[lower]:g}, above {higher} ({least[higher]:g}), so what matters less would be cut less",
+                f"{lower} is {least[lower]:g}, above {higher} ({least[higher]:g}), which matters more",
             )
 
 
