@@ -15,6 +15,7 @@ from apps.cli.output import AsJson, print_json
 from apps.cli.preview_jobs import calendars_in_use, calendars_of, job_of
 from apps.cli.preview_period import zone_of
 from apps.cli.preview_settings import WhatIf, settings_of, variables_of
+from apps.cli.supervisor.record import is_up
 from packages.scheduling.explain import explain as explanation_of
 from packages.scheduling.instants import to_instant
 
@@ -55,7 +56,15 @@ def explain(  # noqa: PLR0913  # one parameter for each option
     explanation = explanation_of(
         selected.jobs[0], live.snapshot, instant, fires=fires, state=live.state if at is None else None
     )
-    case = Case(definition, known.settings, known.environment, where, live, explanation)
+    case = Case(
+        definition,
+        known.settings,
+        known.environment,
+        where,
+        live,
+        explanation,
+        is_up=is_up(known.settings.minsy_var_dir),
+    )
     if as_json:
         print_json(explanation_as_json(case))
     else:

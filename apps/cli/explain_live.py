@@ -36,18 +36,22 @@ Tables = Mapping[str, SessionTable]
 
 @dataclass(frozen=True)
 class Live:
-    """What is known at an instant. `absent` says why nothing is; None when the broker answered."""
+    """What is known at an instant. `absent` says why nothing is; None when the broker answered.
+
+    `uncontrolled` says why nothing is known of the adaptive control; None where its state was read.
+    """
 
     snapshot: Snapshot
     absent: str | None = None
     state: JobState | None = None
     recent: tuple[Decision, ...] = ()
     requests: int = 0
+    uncontrolled: str | None = None
 
 
 def no_readings(now: int, markets: Tables, why: str) -> Live:
     """Nothing but the calendars is known."""
-    return Live(Snapshot(taken_at=now, markets=markets), absent=why)
+    return Live(Snapshot(taken_at=now, markets=markets), absent=why, uncontrolled=why)
 
 
 def read_live(job: str, now: int, markets: Tables, *, in_use: Callable[[Collection[str]], Tables]) -> Live:
@@ -88,23 +92,29 @@ def _read(redis: BrokerRedis, job: str, now: int, markets: Tables, in_use: Calla
         pins={(pin.queue, pin.criticality): pin for pin in control.pins},
         exempt={exemption.job: exemption for exemption in control.exemptions},
     )
+    snapshot, uncontrolled = _controlled(redis, snapshot)
     return Live(
-        snapshot=_controlled(redis, snapshot),
+        snapshot=snapshot,
+        uncontrolled=uncontrolled,
         state=RedisStateStore(redis).load([job]).get(job),
         recent=tuple(RedisLedger(redis).read(job, RECENT)),
         requests=sum(not isinstance(request, ResetRequest) and request.job == job for request in control.requests),
     )
 
 
-def _controlled(redis: BrokerRedis, snapshot: Snapshot) -> Snapshot:
-    """The snapshot as the adaptive control of the beat that leads sees it; as it is if none leads, or controls."""
+def _controlled(redis: BrokerRedis, snapshot: Snapshot) -> tuple[Snapshot, str | None]:
+    """The snapshot as the adaptive control of the beat that leads sees it; else as it is, and why."""
     leader = next((each for each in BeatStatusStore(redis).read().living if each.standing is Standing.LEADING), None)
-    if leader is None or not leader.control:
-        return snapshot
+    if leader is None:
+        return snapshot, "no beat leads"
+    if not leader.control:
+        return snapshot, "the beat that leads has it off"
+    uncontrolled: str | None = None
     try:
         stored = KeptControllers(redis).read() or NEUTRAL
     except ForeignValueError:
-        stored = NEUTRAL
+        stored, uncontrolled = NEUTRAL, "its stored state cannot be read here"
     # An operator's word goes before what the settings say of a gate.
     modes = {**leader.control, **snapshot.gate_modes}
-    return snapshot._replace(gate_modes=modes, controllers=stored if stored.throttles else NEUTRAL)
+    controllers = stored if stored.throttles else NEUTRAL
+    return snapshot._replace(gate_modes=modes, controllers=controllers), uncontrolled

@@ -18,7 +18,7 @@ from apps.cli.decision_words import (
 from apps.cli.explain_live import Live
 from apps.cli.explain_remedies import flag_line, remedies_of
 from apps.cli.output import print_table
-from apps.cli.throttle_words import is_throttle, throttle_in_words
+from apps.cli.throttle_words import is_of_unserved, is_throttle, left_alone_in_words, throttle_in_words
 from packages.catalogue.jobs import JobDefinition
 from packages.scheduling.decision import Opinion, Verdict
 from packages.scheduling.explain import Explanation
@@ -28,11 +28,14 @@ from packages.scheduling.policies import GateMode
 from packages.shared_settings.beat import BeatSettings
 
 RECENT_SHOWN = 5
+# What an operator has said is always known where the broker answers.
+_SAID = ("pauses", "pins", "exempt jobs", "words on gates")
+_CONTROL = "the state of the adaptive control"
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is explained, and out of which settings."""
+    """What is explained, and out of which settings. `is_up`: a `minsy up` runs here."""
 
     definition: JobDefinition
     settings: BeatSettings
@@ -40,6 +43,7 @@ class Case:
     zone: ZoneInfo | None
     live: Live
     explanation: Explanation
+    is_up: bool = False
 
     @property
     def is_on(self) -> bool:
@@ -65,6 +69,8 @@ def print_explanation(case: Case) -> None:
         print_table(["gate", "mode", "says", "why", "until at least"], (_opinion(case, o) for o in decision.opinions))
     else:
         typer.echo("No gate has anything to say of it.")
+    if (left_alone := _left_alone(case)) is not None:
+        typer.echo(left_alone)
     _print_remedies(case)
     _print_next(case)
     _print_live(case)
@@ -91,6 +97,7 @@ def explanation_as_json(case: Case) -> dict[str, Any]:
             }
             for opinion in explanation.decision.opinions
         ],
+        "left_alone": _left_alone(case),
         "next_fire": None if explanation.next_fire is None else decision_as_json(explanation.next_fire),
         "searched_until": instant_text(explanation.searched_until),
         "upcoming": [decision_as_json(decision) for decision in explanation.upcoming],
@@ -101,6 +108,7 @@ def explanation_as_json(case: Case) -> dict[str, Any]:
             "active_markets": None
             if live.snapshot.active_markets is None
             else sorted(live.snapshot.active_markets.value),
+            "control": live.uncontrolled is None,
             "settled_until": None if live.state is None else instant_text(live.state.watermark),
             "open": []
             if live.state is None
@@ -137,7 +145,7 @@ def _print_remedies(case: Case) -> None:
 
 
 def _print_throttle(case: Case, opinion: Opinion) -> None:
-    words = throttle_in_words(opinion, until=case.explanation.decision.until)
+    words = throttle_in_words(opinion, case.live.snapshot, until=case.explanation.decision.until)
     if opinion.mode is GateMode.OBSERVE:
         typer.echo(
             f"\nThe gate {opinion.gate} only observes: what follows is recorded, and holds nothing back. {words}"
@@ -173,16 +181,24 @@ def _print_next(case: Case) -> None:
 def _print_live(case: Case) -> None:
     live = case.live
     if live.absent is not None:
-        typer.echo(f"\nLive readings are absent: {live.absent}. Pauses and runs that are not over are not in this.")
+        typer.echo(
+            f"\nLive readings are absent: {live.absent}. Nothing that an operator has said is in this, "
+            "no run that is not over, and nothing of the adaptive control."
+        )
         return
     readings = {
         "runs that are not over": live.snapshot.running,
         "markets in use": live.snapshot.active_markets,
     }
     missing = [name for name, reading in readings.items() if reading is None]
-    typer.echo(f"\nLive readings: pauses{''.join(f', {name}' for name in readings if name not in missing)}.")
+    known = [*_SAID, *(name for name in readings if name not in missing)]
+    if live.uncontrolled is None:
+        known.append(_CONTROL)
+    typer.echo(f"\nLive readings: {', '.join(known)}.")
     if missing:
         typer.echo(f"Absent: {', '.join(missing)} (no worker reports them).")
+    if live.uncontrolled is not None:
+        typer.echo(f"Absent: {_CONTROL} ({live.uncontrolled}).")
     if live.state is not None:
         typer.echo(f"Settled up to the nominal {instant_text(live.state.watermark)}.")
         for fire in live.state.open:
@@ -205,7 +221,12 @@ def _remedies(case: Case, opinion: Opinion) -> tuple[str, ...]:
     holds_back = opinion.verdict is not Verdict.FIRE or is_throttle(opinion)
     if not holds_back or opinion.mode is not GateMode.ENFORCE:
         return ()
-    return remedies_of(opinion, case.definition, case.settings)
+    is_unserved = is_of_unserved(opinion, case.live.snapshot)
+    return remedies_of(opinion, case.definition, case.settings, is_unserved=is_unserved, is_up=case.is_up)
+
+
+def _left_alone(case: Case) -> str | None:
+    return left_alone_in_words(case.explanation.job, case.live.snapshot, case.explanation.at)
 
 
 def _opinion(case: Case, opinion: Opinion) -> list[str]:

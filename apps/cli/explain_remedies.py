@@ -19,9 +19,25 @@ _SELECTORS: Mapping[str, str] = {
     PauseScope.ALL: "--all",
 }
 
+# A worker by hand beside it would lose its runs each time that `up` takes back those of its own.
+_UP_LINES = (
+    "minsy status  # is its worker there? `minsy up` starts one that died again",
+    "minsy up  # anew, after Ctrl-C where it runs now",
+)
 
-def remedies_of(opinion: Opinion, definition: JobDefinition, settings: BeatSettings) -> tuple[str, ...]:
-    """Commands and settings, the gentlest first; none where nothing is held back. Each setting is a whole line."""
+
+def remedies_of(
+    opinion: Opinion,
+    definition: JobDefinition,
+    settings: BeatSettings,
+    *,
+    is_unserved: bool = False,
+    is_up: bool = False,
+) -> tuple[str, ...]:
+    """Commands and settings, the gentlest first; none where nothing is held back. Each setting is a whole line.
+
+    `is_unserved`: nobody serves the job's queue. `is_up`: a `minsy up` runs here, which has workers of its own.
+    """
     match opinion.gate:
         case pause.NAME:
             facts = dict(opinion.facts)
@@ -41,7 +57,8 @@ def remedies_of(opinion: Opinion, definition: JobDefinition, settings: BeatSetti
                 policy_line(definition, settings, overlap="allow"),
             )
         case pin.NAME | backlog.NAME | slo.NAME | failing_target.NAME:
-            return _of_throttle(opinion, definition)
+            instead = _UP_LINES if is_up else _worker_lines(definition.queue)
+            return _of_throttle(opinion, definition, instead if is_unserved else ())
         case _:
             return ()
 
@@ -58,17 +75,17 @@ def flag_line(definition: JobDefinition) -> str:
     return f"{definition.flag.upper()}=true"
 
 
-def _of_throttle(opinion: Opinion, definition: JobDefinition) -> tuple[str, ...]:
+def _of_throttle(opinion: Opinion, definition: JobDefinition, workers: tuple[str, ...]) -> tuple[str, ...]:
+    """`workers`: what brings some to a queue that nobody serves; a run now, or a rate, would not help there."""
     name, queue = definition.name, definition.queue
     if opinion.gate == pin.NAME:
         facts = dict(opinion.facts)
         of_criticality = f" --criticality {facts['criticality']}" if "criticality" in facts else ""
         return f"minsy trigger {name}", f"minsy control unpin --queue {facts['queue']}{of_criticality}"
-    is_of_backlog = opinion.gate == backlog.NAME
     lines = [f"minsy control exempt {name} --for 1h", f"minsy control gate {opinion.gate} observe"]
-    if is_of_backlog and opinion.reason is Reason.NO_CONSUMER:
-        return *_worker_lines(queue), *lines
-    if is_of_backlog:
+    if workers:
+        return *workers, *lines
+    if opinion.gate == backlog.NAME:
         lines.insert(1, f"minsy control pin 100% --queue {queue} --criticality {definition.criticality.value} --for 1h")
     return f"minsy trigger {name}", *lines
 
@@ -76,7 +93,7 @@ def _of_throttle(opinion: Opinion, definition: JobDefinition) -> tuple[str, ...]
 def _worker_lines(queue: str) -> tuple[str, ...]:
     """What starts a worker that serves the queue."""
     profiles = [each.profile.value for each in QUEUES if each.name == queue]
-    return tuple(f"celery -A apps.worker_{profile}.celery_app worker -l info" for profile in profiles)
+    return tuple(f"celery -A apps.worker_{profile}.celery_app worker -l info -n {profile}@%h" for profile in profiles)
 
 
 def _of_trading_hours(opinion: Opinion, definition: JobDefinition, settings: BeatSettings) -> tuple[str, ...]:

@@ -10,7 +10,10 @@ from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Opinion, Reason, Verdict
 from packages.scheduling.gates import backlog, failing_target, pin, slo
 from packages.scheduling.instants import ONE_MS
-from packages.scheduling.model import Criticality
+from packages.scheduling.model import Criticality, Job
+from packages.scheduling.policies import GateMode
+from packages.scheduling.snapshot import Exemption, Pin, Snapshot
+from packages.scheduling.throttle import pin_of
 
 THROTTLES: Final = frozenset({pin.NAME, backlog.NAME, slo.NAME, failing_target.NAME})
 
@@ -20,12 +23,47 @@ def is_throttle(opinion: Opinion) -> bool:
     return opinion.gate in THROTTLES
 
 
-def throttle_in_words(opinion: Opinion, *, until: int | None) -> str:
+def is_of_unserved(opinion: Opinion, snapshot: Snapshot) -> bool:
+    """Whether a throttle is there because nobody serves the queue; of a fire in turn its reason does not say so."""
+    control = snapshot.controllers.queues.get(str(dict(opinion.facts).get("queue")))
+    return opinion.gate == backlog.NAME and control is not None and control.unserved
+
+
+def throttle_in_words(opinion: Opinion, snapshot: Snapshot, *, until: int | None) -> str:
     """What is the matter, and what becomes of the fire, which waits until `until` if it is not None."""
-    return f"{_cause(opinion)} {_outcome(opinion, until)}"
+    return f"{_cause(opinion, snapshot)} {_outcome(opinion, until)}"
 
 
-def _cause(opinion: Opinion) -> str:
+def left_alone_in_words(job: Job, snapshot: Snapshot, at: int) -> str | None:
+    """Why the adaptive control leaves a job alone, though its gates may say nothing of it; and what changes that.
+
+    None: nobody has said so.
+    """
+    exemption = snapshot.exempt.get(job.name)
+    if exemption is not None and exemption.holds(at):
+        return (
+            f"The job is exempt{_span(exemption)}: no pin holds it, nor does the adaptive control. "
+            f"To end that: minsy control unexempt {job.name}"
+        )
+    pinned = pin_of(job, snapshot, at)
+    is_enforced = snapshot.gate_modes.get(pin.NAME, GateMode.ENFORCE) is GateMode.ENFORCE
+    # Of any other rate the gate itself speaks.
+    if pinned is None or pinned.rate < ONE or not is_enforced:
+        return None
+    of_criticality = "" if pinned.criticality is None else f" --criticality {pinned.criticality.value}"
+    return (
+        f"An operator has pinned {pinned_in_words(pinned.queue, pinned.criticality)} at {rate_in_words(pinned.rate)}"
+        f"{_span(pinned)}: the adaptive control leaves it alone. "
+        f"To end that: minsy control unpin --queue {pinned.queue}{of_criticality}"
+    )
+
+
+def _span(said: Exemption | Pin) -> str:
+    ends = "" if said.until is None else f" until {instant_text(said.until)}"
+    return f" since {instant_text(said.since)}{ends}{f' ({said.note})' if said.note else ''}"
+
+
+def _cause(opinion: Opinion, snapshot: Snapshot) -> str:
     facts = dict(opinion.facts)
     since, share = _since(facts), _share(facts)
     match opinion.gate:
@@ -35,17 +73,24 @@ def _cause(opinion: Opinion) -> str:
             what = pinned_in_words(str(facts["queue"]), None if criticality is None else Criticality(str(criticality)))
             said = f" ({note})" if note else ""
             return f"An operator has pinned {what} at {rate_in_words(_rate(facts))}{since}{ends}{said}."
-        case backlog.NAME if opinion.reason is Reason.NO_CONSUMER:
-            return f"No worker that lives serves the queue {facts['queue']}{since}: one fire of the job waits for one."
+        case backlog.NAME if is_of_unserved(opinion, snapshot):
+            return f"No worker that lives serves the queue {facts['queue']}{since}: {_kept_for_one(facts)}."
         case backlog.NAME:
             wait_ms = facts.get("wait_ms")
-            waits = f", where messages wait {duration_in_words(wait_ms * ONE_MS)}" if isinstance(wait_ms, int) else ""
-            return f"The queue {facts['queue']}{waits}, does not drain. It is throttled{since}: {share}."
+            waits = f", where messages wait {duration_in_words(wait_ms * ONE_MS)}," if isinstance(wait_ms, int) else ""
+            return f"The queue {facts['queue']}{waits} does not drain. It is throttled{since}: {share}."
         case slo.NAME:
             level = f"at level {facts['level']} of 3{since}"
             return f"The objective {facts['objective']} burns its error budget, {level}: {share}."
         case _:
             return f"Nearly every run of the task {facts['task']} fails. It is throttled{since}: {share}, as probes."
+
+
+def _kept_for_one(facts: dict[str, str | int]) -> str:
+    """What is there for a worker that comes: only critical work has a rate above none."""
+    if not _rate(facts):
+        return "one fire of the job waits for one"
+    return f"one message of the job is kept there, a new one when the one before is about to expire; {_share(facts)}"
 
 
 def _outcome(opinion: Opinion, until: int | None) -> str:

@@ -5,11 +5,12 @@ Nothing is decided here about what a threshold does; that is said by the engine.
 
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import NamedTuple
 
 from packages.catalogue.queues import QUEUES
 from packages.scheduling.control.objective import Measure, Objective
-from packages.scheduling.control.policy import BacklogPolicy, ControlPolicy, SloPolicy, TargetPolicy
+from packages.scheduling.control.policy import SHEDDING_ORDER, BacklogPolicy, ControlPolicy, SloPolicy, TargetPolicy
 from packages.scheduling.control.shares import ONE
 from packages.scheduling.instants import MINUTE_MS, SECOND_MS
 from packages.scheduling.model import Criticality, Job
@@ -108,6 +109,13 @@ def _contradictions(settings: BeatSettings) -> Iterator[tuple[str, str]]:
     most, decrease = settings.backlog_most_decrease, settings.backlog_decrease
     if _millionths(most) < _millionths(decrease):
         yield "backlog_most_decrease", f"{most:g} is below BACKLOG_DECREASE ({decrease:g})"
+    least = {Criticality(name): rate for name, rate in settings.backlog_least_rates}
+    for lower, higher in pairwise(SHEDDING_ORDER):
+        if _millionths(least[lower]) > _millionths(least[higher]):
+            yield (
+                "backlog_least_rates",
+                f"{lower} is {least[lower]:g}, above {higher} ({least[higher]:g}), which matters more",
+            )
 
 
 def _wrong_targets(settings: BeatSettings) -> Iterator[tuple[str, str]]:

@@ -138,6 +138,16 @@ def test_every_threshold_can_be_set() -> None:
             "61 is above BACKLOG_STANDING_SECONDS (60)",
         ),
         ({"backlog_most_decrease": 0.02}, "BACKLOG_MOST_DECREASE", "0.02 is below BACKLOG_DECREASE (0.03)"),
+        (
+            {"backlog_least_rates": {"sheddable": 1, "sheddable_plus": 0, "critical": 1}},
+            "BACKLOG_LEAST_RATES",
+            "sheddable is 1, above sheddable_plus (0)",
+        ),
+        (
+            {"backlog_least_rates": {"critical": 0.01}},
+            "BACKLOG_LEAST_RATES",
+            "sheddable_plus is 0.05, above critical (0.01)",
+        ),
         # Of a gate that is off, too: turning it on brings no surprise.
         ({"backlog_gate": "off", "backlog_target_seconds": 61}, "BACKLOG_TARGET_SECONDS", "61 is not below"),
     ],
@@ -146,6 +156,16 @@ def test_a_contradiction_names_both_variables(fields: dict[str, Any], variable: 
     ((named, problem),) = refused(**fields)
     assert named == variable
     assert problem.startswith(said)
+
+
+def test_least_rates_that_do_not_rise_with_what_matters_are_told_pair_by_pair() -> None:
+    told = refused(backlog_least_rates={"sheddable": 1, "sheddable_plus": 0.5, "critical": 0.01})
+    assert [problem.partition(", which")[0] for _, problem in told] == [
+        "sheddable is 1, above sheddable_plus (0.5)",
+        "sheddable_plus is 0.5, above critical (0.01)",
+    ]
+    given = BeatSettings.model_validate({"backlog_least_rates": {"sheddable": 1, "sheddable_plus": 1}})
+    assert set(control_policy(given).backlog.least_rates.values()) == {ONE}
 
 
 def test_all_contradictions_are_told_at_once() -> None:

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from packages.infra.beat.standing import Standing
 from packages.infra.beat.stored_controllers import controllers_text
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
 from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.explain import explain
-from packages.scheduling.gates import backlog
+from packages.scheduling.gates import backlog, pin
 from packages.scheduling.instants import to_instant
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode
@@ -45,8 +47,8 @@ def rates(**rates: int) -> Controllers:
 
 
 def pins(rate: int, criticality: Criticality | None, until: int | None) -> Snapshot:
-    pin = Pin(JOB.queue, criticality, rate, since=SINCE, until=until, note="the “disk” is full")
-    return Snapshot(NOW, pins={(JOB.queue, criticality): pin})
+    pinned = Pin(JOB.queue, criticality, rate, since=SINCE, until=until, note="the “disk” is full")
+    return Snapshot(NOW, pins={(JOB.queue, criticality): pinned})
 
 
 STOPPED = Snapshot(NOW, controllers=rates(sheddable=0))
@@ -90,7 +92,7 @@ def test_the_job_of_these_tests_is_sheddable() -> None:
             UNSERVED,
             "No worker that lives serves the queue maintenance since 2026-11-22T11:50:00Z: one fire of the job waits",
             [
-                "celery -A apps.worker_io.celery_app worker -l info",
+                "celery -A apps.worker_io.celery_app worker -l info -n io@%h",
                 EXEMPT,
                 "minsy control gate backlog observe",
             ],
@@ -146,9 +148,69 @@ def test_a_gate_that_observes_needs_no_change(capsys: pytest.CaptureFixture[str]
     assert "To change it" not in text
 
 
-def test_an_exempt_job_is_not_told_to_be_throttled(capsys: pytest.CaptureFixture[str]) -> None:
-    exempt = {EXPORT: Exemption(EXPORT, since=SINCE, until=None, note="")}
-    assert "No gate has anything to say of it." in shown(STOPPED._replace(exempt=exempt), capsys)
+@pytest.mark.parametrize("others", [STOPPED, pins(0, None, None), STOPPED._replace(pins=pins(0, None, None).pins)])
+def test_of_an_exempt_job_it_is_told_that_it_is(others: Snapshot, capsys: pytest.CaptureFixture[str]) -> None:
+    exempt = {EXPORT: Exemption(EXPORT, since=SINCE, until=NOW + 60_000, note="a release")}
+    sentence = (
+        "The job is exempt since 2026-11-22T11:50:00Z until 2026-11-22T12:01:00Z (a release): no pin holds it, nor "
+        f"does the adaptive control. To end that: minsy control unexempt {EXPORT}"
+    )
+    text = shown(others._replace(exempt=exempt), capsys)
+    assert "would be: fire, on_time" in text
+    assert f"No gate has anything to say of it.\n{sentence}\n" in text
+    assert explanation_as_json(case(others._replace(exempt=exempt)))["left_alone"] == sentence
+    ended = {EXPORT: exempt[EXPORT]._replace(until=NOW)}
+    assert "exempt since" not in shown(others._replace(exempt=ended), capsys)
+
+
+def test_a_pin_that_lets_everything_out_is_told_where_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = STOPPED._replace(pins=pins(ONE, Criticality.SHEDDABLE, None).pins)
+    assert (
+        "An operator has pinned queue maintenance, sheddable at 100% since 2026-11-22T11:50:00Z (the “disk” is full): "
+        "the adaptive control leaves it alone. To end that: minsy control unpin --queue maintenance "
+        "--criticality sheddable\n"
+    ) in shown(whole, capsys)
+    assert "has pinned" not in shown(whole._replace(gate_modes={pin.NAME: GateMode.OBSERVE}), capsys)
+    assert explanation_as_json(case(STOPPED))["left_alone"] is None
+
+
+def test_critical_work_that_nobody_serves_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    job = replace(JOB, criticality=Criticality.CRITICAL)
+    asked = replace(case(UNSERVED), explanation=explain(job, UNSERVED, NOW))
+    print_explanation(asked)
+    assert (
+        "No worker that lives serves the queue maintenance since 2026-11-22T11:50:00Z: one message of the job is kept "
+        "there, a new one when the one before is about to expire; 50% of the job's fires go out. This fire is"
+    ) in capsys.readouterr().out
+
+
+def test_beside_an_up_that_lives_no_worker_is_proposed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_explanation(replace(case(UNSERVED), is_up=True))
+    text = capsys.readouterr().out
+    assert "celery -A" not in text
+    assert "To change it, any of:\n    minsy status  # " in text
+    assert "\n    minsy up  # anew" in text
+
+
+def test_what_is_known_and_what_is_not_is_told(minsy: Minsy, redis_url: str, broker: BrokerRedis) -> None:
+    def shown_live() -> str:
+        done = minsy("explain", EXPORT, REDIS_URL=redis_url)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    said_by_operators = "Live readings: pauses, pins, exempt jobs, words on gates"
+    text = shown_live()
+    assert said_by_operators in text
+    assert "Absent: the state of the adaptive control (no beat leads)." in text
+    now = to_instant(datetime.now(UTC))
+    status = BeatStatus("here:1", Standing.LEADING, 1, since=now, last_tick=now, jobs=1)
+    BeatStatusStore(broker).write(status)
+    assert "Absent: the state of the adaptive control (the beat that leads has it off)." in shown_live()
+    BeatStatusStore(broker).write(status._replace(control={"backlog": GateMode.ENFORCE}))
+    line = next(line for line in shown_live().splitlines() if line.startswith(said_by_operators))
+    assert line.endswith(", the state of the adaptive control.")
+    KeptControllers(broker).write("not ours")
+    assert "Absent: the state of the adaptive control (its stored state cannot be read here)." in shown_live()
 
 
 @pytest.fixture
@@ -210,6 +272,6 @@ def test_commands_that_are_proposed_of_the_others_are_accepted(minsy: Minsy, red
         done = minsy(*shlex.split(remedy)[1:], REDIS_URL=redis_url, USER_EMAIL_CSV_EXPORT_ENABLED="true")
         assert (done.returncode, done.stderr) == (0, "")
     control = said(redis_url)
-    assert [(pin.rate, pin.criticality) for pin in control.pins] == [(1_000_000, Criticality.SHEDDABLE)]
+    assert [(each.rate, each.criticality) for each in control.pins] == [(1_000_000, Criticality.SHEDDABLE)]
     assert [exemption.job for exemption in control.exemptions] == [EXPORT]
     assert control.gate_modes == {"backlog": GateMode.OBSERVE}

@@ -48,6 +48,12 @@ def record_path(var_dir: Path) -> Path:
     return var_dir / "run" / "up.json"
 
 
+def is_up(var_dir: Path) -> bool:
+    """Whether a `minsy up` runs on this var directory."""
+    record = read_record(var_dir)
+    return record is not None and record.supervisor.is_alive()
+
+
 def write_record(var_dir: Path, record: UpRecord) -> None:
     """Replace the record.
 

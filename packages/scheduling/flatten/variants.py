@@ -31,6 +31,8 @@ _EVERY_DAY: Final = frozenset(range(7))
 _HOURS_OF_A_DAY: Final = 24
 # Sessions move with the clocks and with the seasons: a time of day must do for all of a year.
 _YEAR_MS: Final = 366 * DAY_MS
+# A window that is offered keeps this share of its length outside of sessions, on each day.
+_LEAST_LEFT: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,36 @@ class OffPeakTimes:
         wanted = [(self.off_peak.windows, self.off_peak.away_ms)]
         wanted += [(own, 0)] if own is not None and own.mode is not GateMode.OFF else []
         return all(self._are_inside(windows, away_ms, job, work_ms) for windows, away_ms in wanted if windows)
+
+    def least_left(self, start_ms: int, length_ms: int) -> float:
+        """Of a window that opens each day `start_ms` after midnight in UTC: what the sessions leave of it, at worst.
+
+        A share of its length, on the day of the year on which least is left.
+        """
+        import numpy as np
+
+        outside = self.outside_sessions_of
+        if not outside:
+            return 1.0
+        opens, shuts = self._spans_of(Windows(outside_sessions_of=outside))
+        if not len(opens):
+            return 0.0
+        before = np.concatenate(([0], np.cumsum(shuts - opens)))
+
+        def open_until(at: "npt.NDArray[np.int64]") -> "npt.NDArray[np.int64]":
+            span = np.searchsorted(opens, at, side="right") - 1
+            inside: npt.NDArray[np.int64] = np.minimum(at, shuts[span]) - opens[span]
+            return np.where(span < 0, 0, before[span] + inside)
+
+        midnight = -(-self._start // DAY_MS) * DAY_MS
+        begins = np.arange(midnight + start_ms, self._end - length_ms, DAY_MS, dtype=np.int64)
+        left = open_until(begins + length_ms) - open_until(begins)
+        return float(left.min(initial=length_ms)) / length_ms
+
+    @property
+    def outside_sessions_of(self) -> tuple[str, ...]:
+        """The markets whose sessions are to be kept free."""
+        return self.off_peak.windows.outside_sessions_of if self.off_peak.windows is not None else ()
 
     def _are_inside(self, windows: Windows, away_ms: int, job: Job, work_ms: int) -> bool:
         import numpy as np
@@ -156,13 +188,16 @@ def _times_of_day(trigger: CronTrigger) -> Iterator[CronTrigger]:
 
 
 def _windowed(job: Job, times: OffPeakTimes) -> Iterator[Job]:
-    """The job in windows of the day that begin at each full hour in UTC, beside what it must stay out of anyway."""
-    off_peak = times.off_peak
-    length = off_peak.hours * HOUR_MS // MINUTE_MS
-    outside = off_peak.windows.outside_sessions_of if off_peak.windows is not None else ()
+    """The job in windows of the day that begin at a full hour in UTC, beside what it must stay out of anyway.
+
+    Of these only such as sessions leave (nearly) whole on every day: in the rest of one it would hardly run.
+    """
+    length = times.off_peak.hours * HOUR_MS // MINUTE_MS
     for start in range(0, MINUTES_OF_A_DAY, HOUR_MS // MINUTE_MS):
+        if times.least_left(start * MINUTE_MS, length * MINUTE_MS) < _LEAST_LEFT:
+            continue
         span = WindowSpan(_EVERY_DAY, start, (start + length) % MINUTES_OF_A_DAY)
-        windows = Windows(spans=(span,), outside_sessions_of=outside)
+        windows = Windows(spans=(span,), outside_sessions_of=times.outside_sessions_of)
         yield replace(job, policies=replace(job.policies, windows=windows))
 
 

@@ -125,6 +125,25 @@ def test_an_interval_that_is_named_for_it_may_have_a_window_of_each_hour() -> No
     assert all(each.policies.windows == own for each in found(a_job(policies=Policies(windows=own)), window=True))
 
 
+@pytest.mark.parametrize(
+    ("hours", "starts"),
+    [
+        # From 13:00 in summer to 20:00 in winter there are sessions; an hour of ten may be lost.
+        (8, [*range(6), *range(20, 24)]),
+        (10, [*range(5), *range(19, 24)]),
+        (17, [19, 20, 21]),
+        (18, [19, 20]),
+        (23, []),
+    ],
+)
+def test_a_window_is_offered_that_sessions_leave_nearly_whole_on_every_day(hours: int, starts: list[int]) -> None:
+    off_peak = OffPeak(Windows(outside_sessions_of=("TEST",)), hours=hours)
+    known = times(off_peak, a_year_of_sessions())
+    jobs = variants_of(a_job(every=HOUR_MS), known, work_ms=SECOND_MS, slot_ms=MINUTE_MS, wants_window=True).jobs
+    windows = [each.policies.windows for each in jobs if each.policies.windows is not None]
+    assert [span.start_minute // 60 for each in windows for span in each.spans] == starts
+
+
 @pytest.mark.parametrize(("away_ms", "hours", "said"), [(-1, 8, "no less than 0"), (0, 0, "1 to 23"), (0, 24, "1 to")])
 def test_what_is_out_of_range_is_refused(away_ms: int, hours: int, said: str) -> None:
     with pytest.raises(LoadError, match=said):
