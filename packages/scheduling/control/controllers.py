@@ -85,8 +85,9 @@ class TargetControl(NamedTuple):
 class Controllers(NamedTuple):
     """The whole state. A queue, objective or task that is not there is left alone.
 
-    `coalesced`: fires that a later one has taken up, by (queue, criticality), since it is throttled. `observed`: their
-    gate observes, so that nothing has answered to the rates of the queues.
+    `coalesced`: fires that a later one has taken up, by (queue, criticality), since the queue is throttled; or since a
+    level or a failing task throttles, which may concern any queue. `observed`: their gate observes, so that nothing has
+    answered to the rates of the queues.
     """
 
     stepped_at: int | None = None
