@@ -1,5 +1,6 @@
 """`minsy simulate`: a scenario in simulated time, fixed scheduling beside adaptive. Needs no server."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,8 @@ def simulate(  # noqa: PLR0913  # one parameter for each option
         raise typer.BadParameter("name a scenario; --list shows which there are", param_hint="SCENARIO")
     if plot is not None and plot.suffix not in _FORMATS:
         raise typer.BadParameter(f"{plot.name} does not end in {' or '.join(_FORMATS)}", param_hint="--plot")
+    if plot is not None and not os.access(plot.parent, os.W_OK | os.X_OK):
+        raise typer.BadParameter(f"no file can be written in {plot.parent}", param_hint="--plot")
     strategies = tuple(dict.fromkeys(strategy)) if strategy else tuple(Strategy)
     outcomes = compare(found(scenario), strategies, seed=seed, service_scale=service_scale)
     if as_json:

@@ -25,7 +25,7 @@ def found(asked: str) -> Scenario:
     names = {path.stem: path for path in SCENARIOS.glob(f"*{_SUFFIX}")}
     if asked not in names:
         matches = get_close_matches(asked, names, n=1)
-        meant = f"; did you mean {matches[0]}?" if matches else ""
+        meant = f"; did you mean {matches[0]}?" if matches else "."
         raise typer.BadParameter(
             f"there is no scenario {asked!r}{meant} There is {', '.join(sorted(names))}; or give a TOML file",
             param_hint="SCENARIO",

@@ -18,12 +18,14 @@ _STEP_MS: Final = 10 * SECOND_MS
 class Series:
     """Each sequence has a value for each bin of `bin_ms`, from the beginning of the scenario on.
 
-    `backlog`: the most messages that waited in the bin, by queue. `rates`: the share that is let through at the end of
+    `backlog`: the most messages that waited in the bin, by queue. `together`: how many waited in each queue when most
+    did in all of them. `rates`: the share that is let through at the end of
     the bin, 0 to 1, by queue and criticality; those that were never below 1 are left out. `decisions`: how many.
     """
 
     bin_ms: int
     backlog: Mapping[str, Sequence[int]]
+    together: Mapping[str, Sequence[int]]
     rates: Mapping[tuple[str, Criticality], Sequence[float]]
     decisions: Mapping[tuple[Verdict, Reason], Sequence[int]]
 
@@ -39,7 +41,11 @@ def series_of(outcome: Outcome) -> Series:
     bin_ms = -(-length_ms // (_MOST_BINS * _STEP_MS)) * _STEP_MS
     bins = -(-length_ms // bin_ms)
     return Series(
-        bin_ms, _backlog(outcome, bin_ms, bins), _rates(outcome, bin_ms, bins), _decisions(outcome, bin_ms, bins)
+        bin_ms,
+        _backlog(outcome, bin_ms, bins),
+        _together(outcome, bin_ms, bins),
+        _rates(outcome, bin_ms, bins),
+        _decisions(outcome, bin_ms, bins),
     )
 
 
@@ -50,6 +56,15 @@ def _backlog(outcome: Outcome, bin_ms: int, bins: int) -> dict[str, list[int]]:
         for ready, counts in zip(sample.ready, backlog.values(), strict=True):
             counts[position] = max(counts[position], ready)
     return backlog
+
+
+def _together(outcome: Outcome, bin_ms: int, bins: int) -> dict[str, list[int]]:
+    queues = outcome.scenario.queues
+    fullest: list[Sequence[int]] = [[0] * len(queues)] * bins
+    for sample in outcome.record.samples:
+        position = (sample.at - outcome.scenario.begins) // bin_ms
+        fullest[position] = max(fullest[position], sample.ready, key=sum)
+    return {queue: [ready[at] for ready in fullest] for at, queue in enumerate(queues)}
 
 
 def _rates(outcome: Outcome, bin_ms: int, bins: int) -> dict[tuple[str, Criticality], list[float]]:

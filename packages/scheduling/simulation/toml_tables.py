@@ -6,6 +6,7 @@ Nothing is coerced: a whole number is no text, true is no number. Durations are 
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -16,6 +17,8 @@ Word = TypeVar("Word", bound=StrEnum)
 _UNITS: Final = {"d": DAY_MS, "h": HOUR_MS, "m": MINUTE_MS, "s": SECOND_MS, "ms": 1}
 _DURATION: Final = re.compile("".join(f"(?:([0-9]{{1,9}}){unit})?" for unit in _UNITS))
 _REQUIRED: Final = object()
+# So alike are a key and one that was misspelt, and no two keys of one table.
+_CLOSE: Final = 0.75
 
 
 class Table:
@@ -129,7 +132,7 @@ class Table:
             int(number or 0) * unit_ms for number, unit_ms in zip(found.groups(), _UNITS.values(), strict=True)
         )
         if not least_ms <= length_ms <= LONGEST_MS:
-            raise self.refusal(key, f"must be from {least_ms}ms to {LONGEST_MS // DAY_MS}d, not {value!r}")
+            raise self.refusal(key, f"must be from {_words(least_ms)} to {_words(LONGEST_MS)}, not {value!r}")
         return length_ms
 
     def instant(self, key: str, default: int) -> int:
@@ -146,5 +149,14 @@ class Table:
         if key in self._content:
             return self._content[key]
         if default is _REQUIRED:
-            raise self.refusal(key, "is missing")
+            close = get_close_matches(key, self._content.keys() - self._asked, n=1, cutoff=_CLOSE)
+            raise self.refusal(
+                key, f"is missing; {close[0]!r} is not known here, is it meant?" if close else "is missing"
+            )
         return default
+
+
+def _words(length_ms: int) -> str:
+    """A duration as it may be typed, in the largest unit that it is whole in."""
+    unit = next((name for name, unit_ms in _UNITS.items() if length_ms and length_ms % unit_ms == 0), "ms")
+    return f"{length_ms // _UNITS[unit]}{unit}"

@@ -158,6 +158,16 @@ def test_series_have_a_value_for_each_bin() -> None:
     assert min(rates) < 1.0
 
 
+def test_what_waits_together_is_of_one_moment() -> None:
+    outcome = simulate(a_scenario(a_group(count=80)), Strategy.FIXED)
+    series = series_of(outcome)
+    waited = [0] * series.bins
+    for sample in outcome.record.samples:
+        at = (sample.at - outcome.scenario.begins) // series.bin_ms
+        waited[at] = max(waited[at], sum(sample.ready))
+    assert [sum(column) for column in zip(*series.together.values(), strict=True)] == waited
+
+
 PRESENT = {"area": [Criticality.CRITICAL, Criticality.SHEDDABLE_PLUS, Criticality.SHEDDABLE]}
 
 
