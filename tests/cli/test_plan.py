@@ -122,8 +122,8 @@ def test_a_backup_in_the_session_is_moved_out_of_it(environ: dict[str, str]) -> 
 
 def test_a_job_may_be_given_a_window(environ: dict[str, str]) -> None:
     document = planned(
-        environ, *A_WEEK, "--off-peak", EXPORT, "--off-peak-hours", "6", "--keep", BACKUP, "--keep", CLEANUP,
-        "--seconds", f"{EXPORT}=59", "--set", "MAINTENANCE_BACKUP_POSTGRES_FULL_POLICY={}",
+        environ, *A_WEEK, "--off-peak", EXPORT, "--off-peak-hours", "6", "--gain", "0", "--keep", BACKUP,
+        "--keep", CLEANUP, "--seconds", f"{EXPORT}=59", "--set", "MAINTENANCE_BACKUP_POSTGRES_FULL_POLICY={}",
         "--seconds", f"{BACKUP}=7200",
     )  # fmt: skip
     policy = json.loads(document["settings"]["MAINTENANCE_EXPORT_USER_EMAILS_CSV_POLICY"])
