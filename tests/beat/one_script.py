@@ -1,6 +1,7 @@
 """A publisher on a server of Redis' kind, with messages that a test makes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from packages.infra.beat.publisher import Commit, Committed, FireOut
 from packages.infra.beat.publishers.commit_script import COMMIT
 from packages.infra.beat.publishers.redis_publisher import RedisPublisher
 from packages.infra.beat.redis_lease import KEEP, RedisLease
+from packages.infra.beat.standing import Standing
 from packages.infra.beat.stored_values import state_of
 from packages.infra.ledger.records import decision_of
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
@@ -122,3 +124,15 @@ def world_on(url: str) -> World:
     made = Made()
     publisher = RedisPublisher(broker, wire, made, lease, ledger_length=3_000, now=lambda: NOW, monotonic=lambda: 0.0)
     return World(broker, wire, lease, publisher, made, redis.Redis.from_url(url))
+
+
+@contextmanager
+def leading_world(url: str, *, in_pieces: bool) -> Iterator[World]:
+    """A world whose lease leads, for as long as the block; `in_pieces`: how its messages are made."""
+    world = world_on(url)
+    world.made.in_pieces = in_pieces
+    assert world.lease.keep() is Standing.LEADING
+    yield world
+    world.publisher.close()
+    world.broker.close()
+    world.client.close()

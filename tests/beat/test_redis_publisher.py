@@ -15,18 +15,13 @@ from packages.scheduling.decision import SCHEDULE, Reason, Verdict
 from packages.scheduling.instants import HOUR_MS
 from packages.scheduling.policies import OverlapMode, Policies
 from packages.scheduling.state import JobState
-from tests.beat.one_script import NOW, World, fire_of, state_after, world_on
+from tests.beat.one_script import NOW, World, fire_of, leading_world, state_after
 
 
 @pytest.fixture(params=["whole", "in pieces"])
 def world(redis_url: str, request: pytest.FixtureRequest) -> Iterator[World]:
-    world = world_on(redis_url)
-    world.made.in_pieces = request.param == "in pieces"
-    assert world.lease.keep() is Standing.LEADING
-    yield world
-    world.publisher.close()
-    world.broker.close()
-    world.client.close()
+    with leading_world(redis_url, in_pieces=request.param == "in pieces") as world:
+        yield world
 
 
 def test_a_new_fire_is_claimed_pushed_recorded_and_kept(world: World) -> None:

@@ -16,20 +16,15 @@ from packages.infra.beat.standing import Standing, Trouble
 from packages.infra.beat.trouble import trouble_of
 from packages.scheduling.decision import SCHEDULE
 from packages.scheduling.instants import HOUR_MS
-from tests.beat.one_script import NOW, QUEUE, Made, World, fire_of, world_on
+from tests.beat.one_script import NOW, QUEUE, Made, World, fire_of, leading_world, world_on
 
 CONTROLLERS = '{"v":1,"stepped_at":5}'
 
 
 @pytest.fixture(params=["whole", "in pieces"])
 def world(redis_url: str, request: pytest.FixtureRequest) -> Iterator[World]:
-    world = world_on(redis_url)
-    world.made.in_pieces = request.param == "in pieces"
-    assert world.lease.keep() is Standing.LEADING
-    yield world
-    world.publisher.close()
-    world.broker.close()
-    world.client.close()
+    with leading_world(redis_url, in_pieces=request.param == "in pieces") as world:
+        yield world
 
 
 def test_a_queue_of_another_kind_refuses_its_own_fires_alone(world: World) -> None:

@@ -69,7 +69,7 @@ def step(
     return after._replace(coalesced=kept)
 
 
-def as_held(controllers: Controllers, modes: "Mapping[str, GateMode]") -> Controllers:
+def as_held(controllers: Controllers, modes: Mapping[str, GateMode]) -> Controllers:
     """The same, but without rates that nothing has answered to, where they are to hold now.
 
     Levels, failing tasks and queues that nobody serves are found in what has happened, whoever holds anything back.
