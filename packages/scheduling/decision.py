@@ -56,7 +56,11 @@ class Reason(StrEnum):
     PINNED = "pinned"
     COALESCED = "coalesced"
 
+    # That of an enumeration is a function in Python, and reasons are looked up for every fire to a throttled queue.
+    __hash__ = str.__hash__
 
+
+_DEFER: Final = Verdict.DEFER
 # Why a fire waits that is out of turn.
 THROTTLED_BY: Final = frozenset(
     {Reason.THROTTLED, Reason.NO_CONSUMER, Reason.OBJECTIVE_BURNING, Reason.TARGET_FAILING, Reason.PINNED}
@@ -82,7 +86,7 @@ class Opinion:
     rate: int | None = None
 
     def __post_init__(self) -> None:
-        if (self.verdict is Verdict.DEFER) != (self.until is not None):
+        if (self.verdict is _DEFER) != (self.until is not None):
             raise ValueError(f"gate {self.gate}: an opinion has `until` exactly when it defers")
 
 

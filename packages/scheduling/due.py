@@ -45,11 +45,15 @@ class Due(NamedTuple):
 def due_alone(slot: Slot, now: int) -> tuple[Candidate, int | None] | None:
     """`due_of` in the ordinary case, in a fraction of its time: one fire alone is due, and on time. None in any other.
 
+    What waits for later does not matter.
     Returns the fire and the nominal behind it; the job is settled to the fire's nominal then.
     """
     job, state, nominal, planned, following = slot.job, slot.state, slot.nominal, slot.planned, slot.following
-    if not planned <= now <= planned + ON_TIME_MS or state.open or state.backfills:
+    if not planned <= now <= planned + ON_TIME_MS or state.backfills:
         return None
+    for fire in state.open:
+        if fire.retry_at <= now:
+            return None
     if following is None:
         following = job.trigger.next_after(nominal)
     if following is not None and following <= now:

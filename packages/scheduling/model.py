@@ -15,10 +15,13 @@ class Criticality(StrEnum):
     SHEDDABLE_PLUS = "sheddable_plus"
     SHEDDABLE = "sheddable"
 
+    # That of an enumeration is a function in Python, and rates and debts are looked up by it for every fire.
+    __hash__ = str.__hash__
+
     @property
     def is_critical(self) -> bool:
         """Whether a fire that has waited too long is published rather than dropped."""
-        return self in {Criticality.CRITICAL_PLUS, Criticality.CRITICAL}
+        return self is Criticality.CRITICAL or self is Criticality.CRITICAL_PLUS
 
 
 @dataclass(frozen=True, slots=True)

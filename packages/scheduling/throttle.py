@@ -13,7 +13,7 @@ from typing import Final
 
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.control.shares import ONE
-from packages.scheduling.decision import THROTTLED_BY, Decision, Fact, Opinion, Reason, Verdict
+from packages.scheduling.decision import SCHEDULE, THROTTLED_BY, Decision, Fact, Opinion, Reason, Verdict
 from packages.scheduling.instants import MINUTE_MS, NEVER_ENDS
 from packages.scheduling.jitter import offset_ms
 from packages.scheduling.model import Criticality, Job
@@ -25,6 +25,11 @@ ASK_AGAIN_MS: Final = 2 * MINUTE_MS
 # No job is nominal then. A spread interval has its phase by the hash of 0: by the same one the jobs that fire together
 # would take their turns together.
 _AT_FIRST: Final = -1
+# Looking a member up in its enumeration is slow, and this is done for every fire to a throttled queue.
+_NEVER_HELD: Final = Criticality.CRITICAL_PLUS
+_FIRE, _DEFER = Verdict.FIRE, Verdict.DEFER
+_PUBLISH_FAILED, _STALE, _IN_TURN = Reason.PUBLISH_FAILED, Reason.STALE, Reason.IN_TURN
+_ENFORCE: Final = GateMode.ENFORCE
 # What operators know the gate of their pins by.
 PINS: Final = "pin"
 
@@ -40,7 +45,7 @@ def pin_of(job: Job, snapshot: Snapshot, at: int) -> Pin | None:
     if named is not None and named.holds(at):
         return named
     whole = snapshot.pins.get((job.queue, None))
-    is_held = whole is not None and whole.holds(at) and job.criticality is not Criticality.CRITICAL_PLUS
+    is_held = whole is not None and whole.holds(at) and job.criticality is not _NEVER_HELD
     return whole if is_held else None
 
 
@@ -49,7 +54,11 @@ def is_left_alone(job: Job, snapshot: Snapshot, at: int) -> bool:
 
     It is critical_plus, an operator has said so, or has pinned its rate where the gate of the pins is enforced.
     """
-    if job.criticality is Criticality.CRITICAL_PLUS or _is_exempt(job, snapshot, at):
+    if job.criticality is _NEVER_HELD:
+        return True
+    if not (snapshot.exempt or snapshot.pins):
+        return False
+    if _is_exempt(job, snapshot, at):
         return True
     mode = snapshot.gate_modes.get(PINS, GateMode.ENFORCE)
     return mode is GateMode.ENFORCE and pin_of(job, snapshot, at) is not None
@@ -71,24 +80,25 @@ def opinion_at(rate: int, gate: str, candidate: Candidate, reason: Reason, facts
     A fire whose publish failed has had its turn, and so has one of a backfill that waits by itself. One that has waited
     for the job's own `max_staleness` goes out.
     """
-    if rate >= ONE or candidate.waited is Reason.PUBLISH_FAILED:
+    waited = candidate.waited
+    if rate >= ONE or waited is _PUBLISH_FAILED:
         return None
-    if candidate.waited is not None and candidate.is_backfill:
+    if waited is not None and candidate.is_backfill:
         return None
-    name, at = candidate.job.name, candidate.at
+    job, at = candidate.job, candidate.at
     said: tuple[Fact, ...] = (*facts, _rate_fact(rate))
-    if candidate.job.policies.max_staleness_ms is not None and at >= candidate.deadline:
-        return Opinion(gate, Verdict.FIRE, Reason.STALE, holds_until=at + 1, facts=said)
-    has_had_its_turn = candidate.waited in THROTTLED_BY
-    if not has_had_its_turn:
+    if job.policies.max_staleness_ms is not None and at >= candidate.deadline:
+        return Opinion(gate, _FIRE, _STALE, None, at + 1, said)
+    turn: int | None = None
+    if waited is None or waited not in THROTTLED_BY:
+        turn = rate
         # Nothing else that the opinion hangs on is lost once it is given: with it the same can be found again.
         credit = credit_of(candidate)
         said = (*said, ("credit", credit))
         if credit + rate >= ONE:
-            return Opinion(gate, Verdict.FIRE, Reason.IN_TURN, holds_until=at + 1, facts=said, rate=rate)
-    until = min(at + ASK_AGAIN_MS + offset_ms(name, candidate.nominal, ASK_AGAIN_MS), NEVER_ENDS - 1)
-    rate_taken = None if has_had_its_turn else rate
-    return Opinion(gate, Verdict.DEFER, reason, until=until, holds_until=at + 1, facts=said, rate=rate_taken)
+            return Opinion(gate, _FIRE, _IN_TURN, None, at + 1, said, _ENFORCE, turn)
+    until = min(at + ASK_AGAIN_MS + offset_ms(job.name, candidate.nominal, ASK_AGAIN_MS), NEVER_ENDS - 1)
+    return Opinion(gate, _DEFER, reason, until, at + 1, said, _ENFORCE, turn)
 
 
 @lru_cache(maxsize=1_000)
@@ -102,7 +112,7 @@ def takes_turns(candidate: Candidate) -> bool:
 
     Those of a backfill have turns of their own: they and the schedule's would take each other's.
     """
-    return not (candidate.is_asked_for or candidate.is_backfill)
+    return candidate.origin == SCHEDULE or not (candidate.is_asked_for or candidate.is_backfill)
 
 
 def is_a_turn(decision: Decision) -> bool:
@@ -127,15 +137,15 @@ def credit_after(candidate: Candidate, decision: Decision) -> int | None:
     for opinion in decision.opinions:
         rate = opinion.rate
         if rate is None:
-            is_throttled |= opinion.reason in THROTTLED_BY or opinion.reason is Reason.STALE
-        elif opinion.mode is GateMode.ENFORCE:
+            is_throttled |= opinion.reason in THROTTLED_BY or opinion.reason is _STALE
+        elif opinion.mode is _ENFORCE:
             enforced = rate if enforced is None else min(enforced, rate)
         else:
             observed = rate if observed is None else min(observed, rate)
     rate = observed if enforced is None else enforced
     if rate is None:
         return candidate.credit if is_throttled else None
-    is_out = decision.verdict is Verdict.FIRE
+    is_out = decision.verdict is _FIRE
     if enforced is not None and not is_out and decision.reason not in THROTTLED_BY:
         return candidate.credit
     credit = credit_of(candidate) + rate

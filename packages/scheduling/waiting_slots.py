@@ -47,7 +47,8 @@ class WaitingSlots:
         slot.state = state
         if state.open:
             self._slots[slot.job.name] = slot
-            owes = any(fire.reason in THROTTLED_BY for fire in state.open)
+            # Nearly always there is one.
+            owes = state.open[0].reason in THROTTLED_BY or any(fire.reason in THROTTLED_BY for fire in state.open[1:])
             if owes is not (slot.job.name in self._owing):
                 self._owes(slot.job, 1 if owes else -1)
         elif self._slots:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from packages.scheduling.decision import Reason, Verdict
 from packages.scheduling.due import MOST_COUNTED, Due, due_alone, due_of
+from packages.scheduling.instants import LAST_INSTANT
 from packages.scheduling.jitter import offset_ms
 from packages.scheduling.planned import upcoming_of
 from packages.scheduling.policies import CatchUp, CatchUpMode, Policies
@@ -181,6 +182,8 @@ def test_every_nominal_is_taken_or_counted_as_missed_exactly_once(
 
 
 OPEN_FIRE = OpenFire(MIDNIGHT, MIDNIGHT, "schedule", MIDNIGHT, Reason.PUBLISH_FAILED, since=MIDNIGHT)
+# Not due before the end of all triggers.
+OPEN_LATER = OpenFire(MIDNIGHT, MIDNIGHT, "schedule", LAST_INSTANT, Reason.THROTTLED, since=MIDNIGHT)
 BACKFILL_NOW = Backfill("b", MIDNIGHT - HOUR, MIDNIGHT, MINUTE, MIDNIGHT)
 
 
@@ -191,7 +194,16 @@ BACKFILL_NOW = Backfill("b", MIDNIGHT - HOUR, MIDNIGHT, MINUTE, MIDNIGHT)
     late_ms=st.sampled_from([-1, 0, 1, 999, 1_000, 1_001, MINUTE, 26 * HOUR]),
     start=instants(),
     clock=st.integers(0, 2),
-    waiting=st.sampled_from([((), ()), ((), ()), ((OPEN_FIRE,), ()), ((), (BACKFILL_NOW,))]),
+    waiting=st.sampled_from(
+        [
+            ((), ()),
+            ((), ()),
+            ((OPEN_FIRE,), ()),
+            ((OPEN_LATER,), ()),
+            ((OPEN_LATER, OPEN_FIRE), ()),
+            ((), (BACKFILL_NOW,)),
+        ]
+    ),
 )
 def test_the_short_way_says_the_same_as_the_long_one_or_nothing(
     trigger: Trigger,
@@ -212,7 +224,7 @@ def test_the_short_way_says_the_same_as_the_long_one_or_nothing(
     found = None if alone is None else Due((alone[0],), (), state.settled_to(alone[0].nominal), alone[1])
     assert found in (None, due_of(job, state, now, {}))
     following = trigger.next_after(nominal)
-    is_alone = waiting == ((), ()) and (following is None or following > now)
+    is_alone = waiting in {((), ()), ((OPEN_LATER,), ())} and (following is None or following > now)
     assert (found is not None) == (is_alone and 0 <= late_ms <= 1_000)
 
 
