@@ -35,17 +35,22 @@ PINS: Final = "pin"
 
 
 def pin_of(job: Job, snapshot: Snapshot, at: int) -> Pin | None:
-    """The pin that holds for a job, which is not exempt: that of its criticality before that of its whole queue.
+    """The pin that holds for a job, which is not exempt."""
+    if not snapshot.pins or _is_exempt(job, snapshot, at):
+        return None
+    return pin_of_kind(job.queue, job.criticality, snapshot, at)
+
+
+def pin_of_kind(queue: str, criticality: Criticality, snapshot: Snapshot, at: int) -> Pin | None:
+    """The pin that holds for jobs like these: that of the criticality before that of the whole queue.
 
     One of a whole queue does not hold critical_plus, which must be named.
     """
-    if not snapshot.pins or _is_exempt(job, snapshot, at):
-        return None
-    named = snapshot.pins.get((job.queue, job.criticality))
+    named = snapshot.pins.get((queue, criticality))
     if named is not None and named.holds(at):
         return named
-    whole = snapshot.pins.get((job.queue, None))
-    is_held = whole is not None and whole.holds(at) and job.criticality is not _NEVER_HELD
+    whole = snapshot.pins.get((queue, None))
+    is_held = whole is not None and whole.holds(at) and criticality is not _NEVER_HELD
     return whole if is_held else None
 
 

@@ -9,9 +9,12 @@ from packages.scheduling.control.controllers import Controllers, LevelControl, Q
 from packages.scheduling.control.failing import step_targets
 from packages.scheduling.control.groups import Present
 from packages.scheduling.control.policy import ControlPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.gates import backlog, failing_target, slo
+from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Snapshot
+from packages.scheduling.throttle import PINS, pin_of_kind
 
 
 class Step(Protocol):
@@ -49,7 +52,7 @@ def step(
         controllers.queues,
         snapshot.queues,
         policy.backlog,
-        present,
+        _left_to_find(present, snapshot, now),
         now,
         stale_ms=policy.stale_ms,
         is_obeyed=modes[backlog.NAME] is GateMode.ENFORCE,
@@ -60,13 +63,31 @@ def step(
     is_observed = modes[backlog.NAME] is GateMode.OBSERVE and any(each.rates for each in queues.values())
     after = controllers._replace(stepped_at=now, queues=queues, levels=levels, targets=targets, observed=is_observed)
     # What was taken up counts as long as it is throttled.
-    concerns_all = bool(targets) or any(each.level for each in levels.values())
-    kept = {
-        key: count
-        for key, count in controllers.coalesced.items()
-        if concerns_all or (key[0] in queues and (queues[key[0]].rates or queues[key[0]].unserved))
-    }
+    kept = {kind: count for kind, count in controllers.coalesced.items() if _is_throttled(after, *kind)}
     return after._replace(coalesced=kept)
+
+
+def _left_to_find(present: Present, snapshot: Snapshot, now: int) -> Present:
+    """The criticalities whose rates the control finds: not those that an operator has pinned.
+
+    What a queue does then says nothing about what was found for them, and nobody makes room by what does not hold.
+    """
+    if not snapshot.pins or snapshot.gate_modes.get(PINS, GateMode.ENFORCE) is not GateMode.ENFORCE:
+        return present
+    return {
+        queue: [each for each in criticalities if pin_of_kind(queue, each, snapshot, now) is None]
+        for queue, criticalities in present.items()
+    }
+
+
+def _is_throttled(controllers: Controllers, queue: str, criticality: Criticality) -> bool:
+    """Whether fires of this kind may be passed over. Of tasks that fail nobody knows here to which queues they go."""
+    control = controllers.queues.get(queue)
+    if control is not None and (control.unserved or criticality in control.rates):
+        return True
+    if controllers.targets and not criticality.is_critical:
+        return True
+    return any(slo.rate_of(level, queue, criticality) < ONE for level in controllers.levels.values())
 
 
 def as_held(controllers: Controllers, modes: Mapping[str, GateMode]) -> Controllers:

@@ -44,6 +44,13 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
             worst = level.level, name, level
     if worst is None or is_left_alone(job, snapshot, at):
         return None
-    rate = _RATES[worst[0]].get(job.criticality, ONE)
+    rate = rate_of(worst[2], job.queue, job.criticality)
     facts = (("objective", worst[1]), ("level", worst[0]), ("since", worst[2].since))
     return opinion_at(rate, NAME, candidate, Reason.OBJECTIVE_BURNING, facts)
+
+
+def rate_of(level: "LevelControl", queue: str, criticality: Criticality) -> int:
+    """What share of such fires a level lets through, in millionths."""
+    if level.sheds is not None and queue not in level.sheds:
+        return ONE
+    return _RATES[level.level].get(criticality, ONE)

@@ -1,11 +1,15 @@
 """The engine under control: an interval at a time, from readings to decisions, and back when it is told to forget."""
 
+from dataclasses import replace
+
 import pytest
 
-from packages.scheduling.control.controllers import NEUTRAL, Controllers, QueueControl
+from packages.scheduling.control.controllers import NEUTRAL, Controllers, LevelControl, QueueControl, TargetControl
 from packages.scheduling.control.groups import Present
-from packages.scheduling.control.policy import BacklogPolicy, ControlPolicy, TargetPolicy
+from packages.scheduling.control.objective import Measure, Objective
+from packages.scheduling.control.policy import BacklogPolicy, ControlPolicy, SloPolicy, TargetPolicy
 from packages.scheduling.control.shares import ONE
+from packages.scheduling.control.step import step
 from packages.scheduling.decision import THROTTLED_BY, Reason, Verdict
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import SECOND_MS
@@ -19,7 +23,8 @@ from tests.scheduling.jobs import MIDNIGHT, MINUTE, a_job
 
 INTERVAL_MS = ControlPolicy().interval_ms
 FIRST_CUT = ONE - BacklogPolicy().most_decrease
-SHEDDABLE = Criticality.SHEDDABLE
+SHEDDABLE, PLUS = Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS
+KINDS = [(queue, criticality) for queue in ("area", "other") for criticality in (SHEDDABLE, PLUS)]
 
 
 def an_engine(policy: ControlPolicy | None) -> Engine:
@@ -179,6 +184,31 @@ def test_what_was_learnt_is_forgotten_by_command_of_one_queue_or_of_all() -> Non
     assert Reason.ON_TIME in ticked(engine, now, waiting(60_000))
     engine.reset_control()
     assert engine.controllers is NEUTRAL
+
+
+@pytest.mark.parametrize(
+    ("kept", "kinds"),
+    [
+        (Controllers(queues={"area": QueueControl(rates={SHEDDABLE: 0})}), {("area", SHEDDABLE)}),
+        (Controllers(queues={"other": QueueControl(rates={PLUS: 0})}), {("other", PLUS)}),
+        (Controllers(levels={"api": LevelControl(1, MIDNIGHT)}), {("area", SHEDDABLE), ("other", SHEDDABLE)}),
+        (
+            Controllers(levels={"api": LevelControl(3, MIDNIGHT, sheds=frozenset({"other"}))}),
+            {("other", SHEDDABLE), ("other", PLUS)},
+        ),
+        # Nobody knows to which queues the runs of a task went.
+        (Controllers(targets={"area.job": TargetControl(ONE // 2, MIDNIGHT)}), set(KINDS)),
+    ],
+)
+def test_what_was_taken_up_counts_while_its_own_kind_is_throttled(
+    kept: Controllers, kinds: set[tuple[str, Criticality]]
+) -> None:
+    objectives = (Objective("api", Measure.SUCCESS, 990_000, task="area.job"),)
+    sheds = kept.levels["api"].sheds if kept.levels else None
+    policy = ControlPolicy(slo=SloPolicy(objectives=(replace(objectives[0], sheds=sheds),)))
+    before = kept._replace(coalesced=dict.fromkeys(KINDS, 7))
+    after = step(before, Snapshot(MIDNIGHT), policy, {"area": [SHEDDABLE, PLUS], "other": [SHEDDABLE, PLUS]}, MIDNIGHT)
+    assert after.coalesced == dict.fromkeys(kinds, 7)
 
 
 @pytest.mark.parametrize(("queue", "left"), [(None, 0), ("area", 0), ("elsewhere", 4)])
