@@ -114,25 +114,25 @@ def fire_of(name: str, nominal: int = NOW, policies: Policies | None = None) -> 
     return FireOut(Fire(job, decision), BeatEntry(name=name, task=job.task, schedule=timedelta(hours=1)))
 
 
-def world_on(url: str) -> World:
+@contextmanager
+def leading_world(url: str, *, in_pieces: bool) -> Iterator[World]:
+    """A world whose lease leads, for as long as the block; `in_pieces`: how its messages are made.
+
+    All worlds are of one owner.
+    """
     broker = open_broker_redis(Celery("test", broker=url, set_as_current=False))
     assert broker is not None
     wire = ScriptWire(broker, (KEEP, COMMIT), timeout_s=2)
     lease = Lease(
         RedisLease(broker, wire), owner="me", period=timedelta(seconds=10), monotonic=lambda: 0.0, now=lambda: NOW
     )
-    made = Made()
+    made = Made(in_pieces)
     publisher = RedisPublisher(broker, wire, made, lease, ledger_length=3_000, now=lambda: NOW, monotonic=lambda: 0.0)
-    return World(broker, wire, lease, publisher, made, redis.Redis.from_url(url))
-
-
-@contextmanager
-def leading_world(url: str, *, in_pieces: bool) -> Iterator[World]:
-    """A world whose lease leads, for as long as the block; `in_pieces`: how its messages are made."""
-    world = world_on(url)
-    world.made.in_pieces = in_pieces
-    assert world.lease.keep() is Standing.LEADING
-    yield world
-    world.publisher.close()
-    world.broker.close()
-    world.client.close()
+    client = redis.Redis.from_url(url)
+    try:
+        assert lease.keep() is Standing.LEADING
+        yield World(broker, wire, lease, publisher, made, client)
+    finally:
+        publisher.close()
+        broker.close()
+        client.close()

@@ -12,11 +12,11 @@ from packages.infra.beat.messages.message import Message, Push, Route
 from packages.infra.beat.publisher import Commit, Fate
 from packages.infra.beat.publishers.commit_script import MOST_FIRES
 from packages.infra.beat.publishers.redis_publisher import RedisPublisher
-from packages.infra.beat.standing import Standing, Trouble
+from packages.infra.beat.standing import Trouble
 from packages.infra.beat.trouble import trouble_of
 from packages.scheduling.decision import SCHEDULE
 from packages.scheduling.instants import HOUR_MS
-from tests.beat.one_script import NOW, QUEUE, Made, World, fire_of, leading_world, world_on
+from tests.beat.one_script import NOW, QUEUE, Made, World, fire_of, leading_world
 
 CONTROLLERS = '{"v":1,"stepped_at":5}'
 
@@ -163,13 +163,8 @@ def limited(world: World, redis_url: str, name: str, *rules: str) -> Iterator[Wo
     """Another publisher of the same owner, with an account that these rules limit."""
     world.client.execute_command("ACL", "SETUSER", name, "on", ">pass", "+@all", *rules)
     try:
-        other = world_on(as_user(redis_url, name))
-        other.lease._owner = world.lease.owner
-        assert other.lease.keep() is Standing.LEADING
-        yield other
-        other.publisher.close()
-        other.broker.close()
-        other.client.close()
+        with leading_world(as_user(redis_url, name), in_pieces=world.made.in_pieces) as other:
+            yield other
     finally:
         world.client.execute_command("ACL", "DELUSER", name)
 

@@ -1,14 +1,11 @@
 """The pace of a queue where the clocks of workers, of beat and of the server differ, on a real server."""
 
-from collections.abc import Iterator
-
 import pytest
-from celery import Celery
 
 from packages.infra.probes.waiting import Waiting
 from packages.infra.probes.work import Work
 from packages.infra.queue.broker_clock import BrokerClock
-from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
+from packages.infra.queue.broker_redis import BrokerRedis
 from packages.infra.queue.running_signals import present
 from packages.infra.queue.work_buckets import OK
 from packages.infra.queue.work_counts import WorkCounts
@@ -18,14 +15,6 @@ from packages.scheduling.instants import MINUTE_MS, SECOND_MS
 from packages.scheduling.readings import TaskReading
 
 HEARTBEAT = Heartbeat(frozenset({"q"}), frozenset(), 1, {}, {})
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[BrokerRedis]:
-    redis = open_broker_redis(Celery("minsy", broker=redis_url, set_as_current=False))
-    assert redis is not None
-    yield redis
-    redis.close()
 
 
 @pytest.mark.parametrize("beat_ahead_ms", [-90_000, -2_000, 0, 90_000])

@@ -2,55 +2,31 @@
 
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from celery import Celery
 
 from packages.infra.probes.interval_probe import MOST
-from packages.infra.probes.judging import Judges
 from packages.infra.probes.objective_source import CountsOf
 from packages.infra.probes.opening import open_probe
 from packages.infra.probes.probe import ProbeReadings
 from packages.infra.probes.redis_probe import RedisProbe
 from packages.infra.probes.work import Work
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis
-from packages.infra.queue.work_buckets import SEPARATOR
 from packages.infra.queue.work_counts import WorkCounts
-from packages.infra.queue.worker_heartbeats import Heartbeat, WorkerHeartbeats, say
-from packages.infra.telemetry.instants import rfc3339
-from packages.scheduling.control.backlog import step_queues
-from packages.scheduling.control.burn import WINDOWS_MS
+from packages.infra.queue.worker_heartbeats import WorkerHeartbeats
 from packages.scheduling.control.objective import Measure, Objective
-from packages.scheduling.control.policy import BacklogPolicy
-from packages.scheduling.instants import DAY_MS, MINUTE_MS, SECOND_MS, to_datetime, to_instant
-from packages.scheduling.model import Criticality
+from packages.scheduling.instants import DAY_MS, MINUTE_MS, SECOND_MS
 from packages.scheduling.readings import ObjectiveReading, TaskReading, WindowCount
 from packages.scheduling.snapshot import Reading
 from tests.faults.proxy import Proxy, Way, When
 from tests.probes.eventually import eventually
+from tests.probes.on_redis import INTERVAL_MS, NOW, app_on, ready, send
 from tests.probes.workers import Counts, Heartbeats, ended, worker
 
-if TYPE_CHECKING:
-    from packages.scheduling.control.controllers import QueueControl
-
-INTERVAL_MS = 5 * SECOND_MS
-NOW = to_instant(datetime(2026, 1, 5, 12, tzinfo=UTC))
 FIFTY = [f"queue{number}" for number in range(50)]
 GOOD = Objective("good", Measure.SUCCESS, 990_000, task="a.b")
 OTHER = Objective("other", Measure.SUCCESS, 990_000, queue="area")
-
-
-def app_on(url: str) -> Celery:
-    return Celery("test", broker=url, set_as_current=False)
-
-
-def send(app: Celery, queue: str = "area") -> None:
-    """Of ten minutes before `NOW`, by the clock of a beat that is far from the server's."""
-    at = rfc3339(to_datetime(NOW) - timedelta(minutes=10))
-    with app.connection_for_write() as connection:
-        app.send_task("a.b", queue=queue, headers={"beat_published_at": at}, connection=connection)
 
 
 @pytest.fixture
@@ -73,12 +49,6 @@ def probe_of(redis: BrokerRedis, counts: Counts | None = None, *workers: Any, **
     probe = RedisProbe(redis, work, **{"interval_ms": INTERVAL_MS, **options})
     probe.want(["area"], ["a.b"], [])
     return probe
-
-
-def ready(told: ProbeReadings, queue: str = "area") -> tuple[int | None, int] | None:
-    """What waits, and as of when."""
-    reading = told.queues.get(queue)
-    return None if reading is None else (reading.value.ready, reading.taken_at)
 
 
 def test_what_waits_and_what_workers_tell_come_together(redis_url: str, redis: BrokerRedis) -> None:
@@ -232,70 +202,3 @@ def test_objectives_are_judged_by_who_is_told_to(redis: BrokerRedis, caplog: pyt
     assert told.objectives == {"good": Reading(known, NOW + INTERVAL_MS)}
     assert ready(told) == (0, NOW + 2 * INTERVAL_MS)
     assert [record.getMessage() for record in caplog.records] == ["errand_failed"]
-
-
-def test_what_real_workers_tell_is_read(redis_url: str, redis: BrokerRedis) -> None:
-    now = to_instant(datetime.now(UTC))
-    field = SEPARATOR.join(("area", "a.b", "none", ""))
-    for what, count in (("ok", 7), ("failed", 2)):
-        redis.client.hset(redis.key(f"work:10:{now // 10_000 * 10}"), f"{field}{what}", count)
-    say(redis, "one@here", Heartbeat(frozenset({"area", "x"}), frozenset(), 2, {"area": 1}, {"area": 2}))
-    say(redis, "two@here", Heartbeat(frozenset({"gone"}), frozenset(), 2, {}, {}, is_last=True))
-    probe = open_probe(app_on(redis_url), redis, interval_ms=INTERVAL_MS)
-    probe.want(["area", "gone", "unheard"], ["a.b"], [])
-    told = probe.read(now)
-    area, gone, unheard = (told.queues[queue].value for queue in ("area", "gone", "unheard"))
-    assert (area.reserved, area.running, area.completed, area.consumers) == (1, 2, 9, 1)
-    assert area.group == {"area", "x"}
-    assert area.over_ms >= 30 * SECOND_MS
-    assert (gone.consumers, unheard.consumers, unheard.completed) == (0, None, None)
-    assert told.tasks["a.b"].value == TaskReading(9, 7)
-
-
-def test_objectives_are_judged_by_what_real_workers_count(redis_url: str, redis: BrokerRedis) -> None:
-    now = to_instant(datetime.now(UTC))
-    field = SEPARATOR.join(("area", "a.b", "none", ""))
-    for length_s in (10, 300, 3_600):
-        bucket = redis.key(f"work:{length_s}:{now // SECOND_MS // length_s * length_s}")
-        redis.client.hset(bucket, mapping={f"{field}ok": 7, f"{field}failed": 2})
-    probe = open_probe(app_on(redis_url), redis, interval_ms=INTERVAL_MS, judge=Judges(None))
-    probe.want(["area"], ["a.b"], [GOOD])
-    # The history comes behind the first reading; a window of which a part is not known yet is not told of.
-    known = [probe.read(now + step * INTERVAL_MS).objectives for step in range(4)]
-    assert known[0] == {}
-    assert known[-1]["good"].taken_at == now + 3 * INTERVAL_MS
-    assert known[-1]["good"].value == tuple(WindowCount(window_ms, 2, 9) for window_ms in WINDOWS_MS)
-
-
-@pytest.mark.parametrize("key", ["workers", "work:10:0"])
-def test_keys_of_another_kind_leave_what_stands_in_them_unknown(redis: BrokerRedis, key: str) -> None:
-    redis.client.set(redis.key(key), "text")
-    probe = open_probe(app_on("redis://"), redis, interval_ms=INTERVAL_MS)
-    probe.want(["area"], ["a.b"], [])
-    told = probe.read(5 * SECOND_MS)
-    assert ready(told) == (0, 5 * SECOND_MS)
-    assert told.queues["area"].value.consumers is None
-    assert told.tasks == {}
-
-
-def test_whether_messages_are_taken_is_seen_though_no_worker_says_so(redis_url: str, redis: BrokerRedis) -> None:
-    """Workers were rolled back to a version without heartbeats: the last words there are say that they stop."""
-    app, now = app_on(redis_url), to_instant(datetime.now(UTC))
-    say(redis, "before@here", Heartbeat(frozenset({"area"}), frozenset(), 2, {}, {}, is_last=True))
-    probe = open_probe(app, redis, interval_ms=INTERVAL_MS)
-    probe.want(["area"], ["a.b"], [])
-    control: dict[str, QueueControl] = {}
-    unserved: list[bool] = []
-    for step, sent in enumerate((0, 2, 1, 0, 0)):
-        for _ in range(sent):
-            send(app)
-        at = now + step * INTERVAL_MS
-        if step == 3:
-            with app.connection_for_read() as connection, connection.SimpleQueue("area") as queue:
-                queue.get_nowait().ack()
-        control = step_queues(
-            control, probe.read(at).queues, BacklogPolicy(), {"area": tuple(Criticality)}, at, stale_ms=INTERVAL_MS
-        )
-        unserved.append(control["area"].unserved)
-    assert unserved == [False, True, True, False, False]
-    probe.close()

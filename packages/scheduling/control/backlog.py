@@ -58,7 +58,7 @@ def step_queues(  # noqa: PLR0913  # all that is known
     }
     unseen = {queue for queue, sight in sights.items() if sight.is_lately}
     seen = {queue: sight.control for queue, sight in sights.items()}
-    groups = groups_of(seen, present)
+    groups = groups_of(seen, present, policy.least_rates)
     apart = set(groups.values())
     throttled = {queue for queue, control in seen.items() if control.rates}
     need_room = {group for group in apart if not group.queues.isdisjoint(throttled)}

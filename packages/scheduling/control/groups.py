@@ -14,11 +14,19 @@ Present = Mapping[str, Collection[Criticality]]
 
 
 class Group:
-    """The queues of one group that have jobs; for one control interval."""
+    """The queues of one group that have jobs; for one control interval, all cuts of which are found by one state."""
 
-    def __init__(self, queues: Iterable[str], present: Present) -> None:
+    def __init__(
+        self,
+        queues: Iterable[str],
+        present: Present,
+        seen: Mapping[str, QueueControl],
+        least_rates: Mapping[Criticality, int],
+    ) -> None:
         self.queues = frozenset(queues)
         self._present = present
+        self._seen = seen
+        self._least_rates = least_rates
         self._having: dict[Criticality, list[str]] = {}
         self._cuttable: dict[Criticality, list[str]] = {}
 
@@ -32,25 +40,28 @@ class Group:
             self._having[criticality] = sorted(each for each in self.queues if criticality in self._present[each])
         return self._having[criticality]
 
-    def cuttable(self, criticality: Criticality, least: int, seen: Mapping[str, QueueControl]) -> list[str]:
-        """Those of them whose rate is above `least`. Who is not is not looked at again: rates are cut, then raised."""
-        candidates = self._cuttable.get(criticality)
-        found = [
-            each
-            for each in (self.having(criticality) if candidates is None else candidates)
-            if seen[each].rates.get(criticality, ONE) > least
-        ]
-        self._cuttable[criticality] = found
-        return found
+    def cuttable(self, criticality: Criticality) -> list[str]:
+        """Those of them whose rate is above its least."""
+        if criticality not in self._cuttable:
+            least = self._least_rates[criticality]
+            self._cuttable[criticality] = [
+                each for each in self.having(criticality) if self._seen[each].rates.get(criticality, ONE) > least
+            ]
+        return self._cuttable[criticality]
 
 
-def groups_of(seen: Mapping[str, QueueControl], present: Present) -> dict[str, Group]:
-    """The group of each queue, one object for all queues that name the same. A queue that names none is alone."""
+def groups_of(
+    seen: Mapping[str, QueueControl], present: Present, least_rates: Mapping[Criticality, int]
+) -> dict[str, Group]:
+    """The group of each queue, one object for all queues that name the same. A queue that names none is alone.
+
+    The rates of `seen` must stay as they are until all cuts of the interval are found.
+    """
     known: dict[frozenset[str], Group] = {}
     groups: dict[str, Group] = {}
     for queue, control in seen.items():
         named = control.group if queue in control.group else frozenset({queue})
         if named not in known:
-            known[named] = Group(named & seen.keys(), present)
+            known[named] = Group(named & seen.keys(), present, seen, least_rates)
         groups[queue] = known[named]
     return groups

@@ -52,7 +52,7 @@ def relieved(
             if number == 0:
                 causes[need.queue, criticality] = need.look
     for (group, criticality), asking in along.items():
-        _cut_along(asking, group.cuttable(criticality, policy.least_rates[criticality], seen), criticality, cuts)
+        _cut_along(asking, group.cuttable(criticality), criticality, cuts)
     after: dict[str, QueueControl] = {}
     for (queue, criticality), look in cuts.items():
         control = after.get(queue, seen[queue])
@@ -91,7 +91,7 @@ def _reserves(
     is_cuttable = has_jobs and seen[queue].rates.get(criticality, ONE) > least
     yield True, has_jobs, is_cuttable
     if not criticality.is_critical:
-        beside = len(group.cuttable(criticality, least, seen)) > is_cuttable
+        beside = len(group.cuttable(criticality)) > is_cuttable
         yield False, len(group.having(criticality)) > has_jobs, beside
 
 

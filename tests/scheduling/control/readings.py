@@ -1,6 +1,8 @@
-"""Readings of queues made by hand, and the rates that follow when they are the same for a while."""
+"""Readings of queues, made by hand or of any kind, and the rates that follow when they are the same for a while."""
 
 from collections.abc import Mapping, Sequence
+
+from hypothesis import strategies as st
 
 from packages.scheduling.control.backlog import step_queues
 from packages.scheduling.control.controllers import QueueControl
@@ -13,6 +15,8 @@ from tests.scheduling.jobs import MIDNIGHT
 ALL = (Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS, Criticality.CRITICAL, Criticality.CRITICAL_PLUS)
 INTERVAL_MS = 5_000
 STALE_MS = 30_000
+# A wait above the target must have stood for a minute: the first and twelve more readings.
+UNTIL_STANDING = 13
 
 
 def waiting(oldest_ms: int, *, messages: int = 10, completed: int = 0, consumers: int | None = 1) -> QueueReading:
@@ -20,6 +24,21 @@ def waiting(oldest_ms: int, *, messages: int = 10, completed: int = 0, consumers
 
 
 EMPTY = QueueReading(ready=0, completed=0, over_ms=30_000, consumers=1)
+_maybe = st.none() | st.integers(0, 10**6)
+_any_reading = st.builds(
+    QueueReading,
+    ready=_maybe,
+    oldest_ms=_maybe,
+    reserved=_maybe,
+    running=_maybe,
+    completed=_maybe,
+    over_ms=st.sampled_from([0, 30_000]),
+    consumers=st.none() | st.integers(0, 3),
+    group=st.sampled_from([frozenset(), frozenset({"area", "other"}), frozenset({"area", "other", "gone"})]),
+)
+histories = st.lists(
+    st.dictionaries(st.sampled_from(["area", "other", "unknown"]), _any_reading, max_size=3), max_size=60
+)
 
 
 class Stepped:

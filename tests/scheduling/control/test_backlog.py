@@ -4,25 +4,18 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hypothesis import given
-from hypothesis import strategies as st
 
-from packages.scheduling.control.backlog import step_queues
 from packages.scheduling.control.controllers import QueueControl, WaitBasis
 from packages.scheduling.control.policy import BacklogPolicy
 from packages.scheduling.control.shares import ONE
 from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.readings import QueueReading
-from packages.scheduling.snapshot import Reading
-from tests.scheduling.control.readings import ALL, EMPTY, INTERVAL_MS, STALE_MS, Stepped, waiting
-from tests.scheduling.jobs import MIDNIGHT
+from tests.scheduling.control.readings import ALL, EMPTY, INTERVAL_MS, UNTIL_STANDING, Stepped, histories, waiting
 
 if TYPE_CHECKING:
     from packages.scheduling.model import Criticality
 
 SHEDDABLE, PLUS, CRITICAL, CRITICAL_PLUS = ALL
-# A wait above the target must have stood for a minute: the first and twelve more readings.
-UNTIL_STANDING = 13
-SHARED = frozenset({"trading", "area"})
 
 
 def test_a_wait_that_stands_for_the_interval_is_an_overload_and_one_that_drains_is_none() -> None:
@@ -174,65 +167,6 @@ def test_a_rate_rises_faster_the_longer_it_is_calm() -> None:
     assert set(steps[3 * a_minute :]) == {first << control.policy.most_doubled}
 
 
-def test_workers_that_serve_several_queues_are_relieved_of_what_matters_least_in_any_of_them() -> None:
-    control = Stepped(present={"trading": (CRITICAL,), "area": (SHEDDABLE, CRITICAL), "far": (SHEDDABLE,)})
-    trading = waiting(60_000)._replace(group=SHARED)
-    area = EMPTY._replace(group=SHARED)
-    control.step(UNTIL_STANDING + 60, trading=trading, area=area, far=EMPTY)
-    assert dict(control.queues["area"].rates) == {SHEDDABLE: 0}
-    assert not control.queues["trading"].rates
-    assert not control.queues["far"].rates
-    # While the neighbour is in need nothing rises, though this queue is empty.
-    control.step(5, trading=waiting(6_000)._replace(group=SHARED), area=area)
-    assert dict(control.queues["area"].rates) == {SHEDDABLE: 0}
-    control.step(1, trading=EMPTY._replace(group=SHARED), area=area)
-    # It made room for another one, and can take most of what it took before.
-    assert control.rate(SHEDDABLE) == 850_000
-
-
-def test_a_queue_that_nobody_serves_is_no_overload_but_is_said_to_be_unserved() -> None:
-    control = Stepped()
-    for number in range(60):
-        control.step(1, area=waiting(900_000 + number * INTERVAL_MS, consumers=0))
-    served = control.queues["area"]
-    assert (served.unserved, dict(served.rates), served.since) == (True, {}, MIDNIGHT)
-    control.step(1, area=waiting(900_000, consumers=1))
-    assert (control.queues["area"].unserved, control.queues["area"].since) == (False, None)
-
-
-def test_since_when_nobody_serves_a_queue_is_told_apart_from_since_when_it_is_throttled() -> None:
-    control = Stepped()
-    control.step(UNTIL_STANDING + 5, area=waiting(60_000))
-    throttled_since = control.queues["area"].since
-    served_until = control.now
-    for number in range(3):
-        control.step(1, area=waiting(60_000 + number * INTERVAL_MS, consumers=0))
-    area = control.queues["area"]
-    assert (area.since, area.unserved_since) == (throttled_since, served_until)
-    control.step(1, area=waiting(60_000))
-    area = control.queues["area"]
-    assert (area.since, area.unserved_since) == (throttled_since, None)
-
-
-def test_who_serves_a_queue_may_be_unknown_and_is_not_nobody_then() -> None:
-    control = Stepped()
-    control.step(1, area=waiting(1_000, consumers=None))
-    assert not control.queues["area"].unserved
-
-
-def test_an_absent_reading_holds_what_was_decided_and_lets_go_in_the_end() -> None:
-    control = Stepped()
-    control.step(UNTIL_STANDING + 5, area=waiting(60_000))
-    held = control.rate(SHEDDABLE)
-    last = Reading(EMPTY, control.now - INTERVAL_MS)
-    while control.now + INTERVAL_MS <= last.taken_at + control.policy.standing_ms:
-        control.step_on({"area": last})
-        assert control.rate(SHEDDABLE) == held
-        assert control.queues["area"].wait_ms is None
-    control.step_on({"area": last})
-    assert control.rate(SHEDDABLE) == held + control.policy.increase
-
-
 def test_a_wait_without_end_counts_as_one_above_any_target() -> None:
     control = Stepped()
     control.step(UNTIL_STANDING, area=QueueReading(ready=3, completed=0, over_ms=30_000))
@@ -254,56 +188,6 @@ def test_a_queue_that_is_well_but_never_calm_is_whole_again_in_the_end() -> None
     assert not control.queues["area"].rates
 
 
-def test_an_overload_that_is_read_now_and_then_is_one_all_the_same() -> None:
-    control = Stepped()
-    old: dict[str, Reading[QueueReading]] = {}
-    for number in range(40):
-        if number % 10 == 0:
-            old = {"area": Reading(waiting(600_000, messages=100 + number), control.now)}
-        control.now += INTERVAL_MS
-        control.queues = step_queues(
-            control.queues, old, control.policy, control.present, control.now, stale_ms=STALE_MS
-        )
-    assert control.rate(SHEDDABLE) < ONE
-
-
-def test_nobody_serves_a_queue_only_as_long_as_that_is_known() -> None:
-    control = Stepped()
-    control.step(1, area=waiting(1_000, consumers=0))
-    last = {"area": Reading(waiting(1_000, consumers=0), control.now)}
-    control.step_on(last)
-    assert control.queues["area"].unserved
-    control.now += control.policy.standing_ms
-    control.step_on(last)
-    assert not control.queues["area"].unserved
-
-
-def test_a_clock_that_is_set_back_does_not_put_the_next_look_off() -> None:
-    control = Stepped(BacklogPolicy(most_decrease=400_000))
-    control.step(UNTIL_STANDING + 20, area=waiting(60_000))
-    before = control.rate(SHEDDABLE)
-    control.now -= 3_600_000
-    control.step(2 + control.policy.again_ms // INTERVAL_MS, area=waiting(60_000))
-    assert control.rate(SHEDDABLE) < before
-
-
-maybe = st.none() | st.integers(0, 10**6)
-queue_readings = st.builds(
-    QueueReading,
-    ready=maybe,
-    oldest_ms=maybe,
-    reserved=maybe,
-    running=maybe,
-    completed=maybe,
-    over_ms=st.sampled_from([0, 30_000]),
-    consumers=st.none() | st.integers(0, 3),
-    group=st.sampled_from([frozenset(), frozenset({"area", "other"}), frozenset({"area", "other", "gone"})]),
-)
-histories = st.lists(
-    st.dictionaries(st.sampled_from(["area", "other", "unknown"]), queue_readings, max_size=3), max_size=60
-)
-
-
 @given(histories)
 def test_whatever_is_read_no_rate_leaves_its_bounds_and_critical_plus_is_never_throttled(
     history: list[dict[str, QueueReading]],
@@ -318,19 +202,3 @@ def test_whatever_is_read_no_rate_leaves_its_bounds_and_critical_plus_is_never_t
             assert CRITICAL_PLUS not in each.rates
             assert CRITICAL not in each.rates
             assert all(control.policy.least_rates[c] <= rate < ONE for c, rate in each.rates.items())
-
-
-@given(histories, st.integers(1, 5))
-def test_an_absent_reading_never_reads_as_zero(history: list[dict[str, QueueReading]], absent: int) -> None:
-    """What is not read neither throttles nor sets free: for as long as it was read lately, the rates stay."""
-    control = Stepped(present={"area": ALL, "other": (SHEDDABLE, CRITICAL_PLUS)})
-    for readings in history:
-        control.step(1, **readings)
-    control.step(1, area=waiting(60_000), other=waiting(60_000))
-    before: dict[str, QueueControl] = dict(control.queues)
-    last = {queue: Reading(EMPTY._replace(ready=None), control.now - INTERVAL_MS) for queue in before}
-    for _ in range(absent):
-        control.step_on(last)
-    assert {queue: each.rates for queue, each in control.queues.items()} == {
-        queue: each.rates for queue, each in before.items()
-    }

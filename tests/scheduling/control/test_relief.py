@@ -5,10 +5,9 @@ from itertools import permutations
 from packages.scheduling.control.policy import BacklogPolicy
 from packages.scheduling.control.shares import ONE
 from packages.scheduling.model import Criticality
-from tests.scheduling.control.readings import ALL, EMPTY, INTERVAL_MS, Stepped, waiting
+from tests.scheduling.control.readings import ALL, EMPTY, UNTIL_STANDING, Stepped, waiting
 
 SHEDDABLE, PLUS, CRITICAL, _ = ALL
-UNTIL_STANDING = 13
 
 
 def test_who_is_cut_how_far_and_what_fits_do_not_hang_on_the_order_of_the_jobs() -> None:
@@ -33,6 +32,23 @@ def test_several_queues_in_need_cut_a_rate_once() -> None:
     assert control.rate(SHEDDABLE, "one") == 600_000
 
 
+def test_workers_that_serve_several_queues_are_relieved_of_what_matters_least_in_any_of_them() -> None:
+    control = Stepped(present={"trading": (CRITICAL,), "area": (SHEDDABLE, CRITICAL), "far": (SHEDDABLE,)})
+    group = frozenset({"trading", "area"})
+    trading = waiting(60_000)._replace(group=group)
+    area = EMPTY._replace(group=group)
+    control.step(UNTIL_STANDING + 60, trading=trading, area=area, far=EMPTY)
+    assert dict(control.queues["area"].rates) == {SHEDDABLE: 0}
+    assert not control.queues["trading"].rates
+    assert not control.queues["far"].rates
+    # While the neighbour is in need nothing rises, though this queue is empty.
+    control.step(5, trading=waiting(6_000)._replace(group=group), area=area)
+    assert dict(control.queues["area"].rates) == {SHEDDABLE: 0}
+    control.step(1, trading=EMPTY._replace(group=group), area=area)
+    # It made room for another one, and can take most of what it took before.
+    assert control.rate(SHEDDABLE) == 850_000
+
+
 def test_what_a_queue_that_does_not_shrink_needs_is_cut_until_it_does_and_then_from_what_matters_more() -> None:
     """Neither grave nor a burst: three targets, for as long as it takes."""
     control = Stepped(present={"trading": (CRITICAL,), "area": (SHEDDABLE, PLUS)})
@@ -54,18 +70,3 @@ def test_a_least_rate_that_is_raised_holds_at_once_and_a_criticality_without_job
     control.step(1, area=waiting(60_000))
     assert dict(control.queues["area"].rates) == {SHEDDABLE: 0}
     assert set(control.queues["area"].fits) <= {SHEDDABLE, CRITICAL}
-
-
-def test_a_reading_that_does_not_tell_the_wait_or_none_at_all_holds_what_was_decided() -> None:
-    untold = waiting(0)._replace(ready=400, oldest_ms=None, completed=None, consumers=None)
-    for readings in ({"area": untold}, {}):
-        control = Stepped(present={"area": (SHEDDABLE,)})
-        control.step(UNTIL_STANDING + 20, area=waiting(60_000))
-        held = control.queues["area"]
-        control.step(3, **readings)
-        after = control.queues["area"]
-        assert (after.rates, after.fits, after.above_since) == (held.rates, held.fits, held.above_since)
-        assert after.wait_ms is None
-        # And not for ever.
-        control.step(control.policy.standing_ms * 2 // INTERVAL_MS, **readings)
-        assert control.rate(SHEDDABLE) > held.rates[SHEDDABLE]
