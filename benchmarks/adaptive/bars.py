@@ -1,5 +1,6 @@
 """What the adaptive control must show on the scenarios, each as one line: what, how it came out, whether it holds."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -22,11 +23,16 @@ _CRITICAL = (Criticality.CRITICAL_PLUS, Criticality.CRITICAL)
 
 
 class Bar(NamedTuple):
-    """`holds` None: the bar says nothing here, and `found` says why."""
+    """`used`: the part of what the bar allows, above 1 where it fails; None: the bar says nothing here."""
 
     name: str
     found: str
-    holds: bool | None
+    used: float | None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether it came out within the bar; None where that says nothing."""
+        return None if self.used is None else self.used <= 1
 
 
 def bars_of(measured: Measured) -> list[Bar]:
@@ -36,11 +42,7 @@ def bars_of(measured: Measured) -> list[Bar]:
     return [
         *(own(measured, fixed, adaptive) if own is not None else ()),
         _work(fixed, adaptive),
-        Bar(
-            "critical_plus fires shed",
-            str(adaptive.shed[Criticality.CRITICAL_PLUS]),
-            holds=not adaptive.shed[Criticality.CRITICAL_PLUS],
-        ),
+        _none("critical_plus fires shed", adaptive.shed[Criticality.CRITICAL_PLUS]),
     ]
 
 
@@ -48,27 +50,26 @@ def _halved(measured: Measured, fixed: Report, adaptive: Report) -> list[Bar]:
     share = adaptive.peak_backlog / max(1, fixed.peak_backlog)
     # With service times that are half as long half of the processes are enough.
     is_overload = fixed.peak_backlog > _NO_BACKLOG or bool(measured.unlike_fixed[Strategy.ADAPTIVE])
-    text, within = _within_objectives(adaptive)
     shed = sum(adaptive.shed[criticality] for criticality in _CRITICAL)
     return [
         Bar(
             "peak backlog, of fixed",
             f"{adaptive.peak_backlog} / {fixed.peak_backlog} = {share:.2f}",
-            holds=share <= PEAK_SHARE if is_overload else None,
+            share / PEAK_SHARE if is_overload else None,
         ),
-        Bar("p99 of critical start delays", text, holds=within),
-        Bar("critical fires shed", str(shed), holds=shed == 0),
+        _within_objectives(fixed, adaptive),
+        _none("critical fires shed", shed),
     ]
 
 
 def _step(measured: Measured, fixed: Report, adaptive: Report) -> list[Bar]:  # noqa: ARG001  # one form for all
     settling = measured.settling[Strategy.ADAPTIVE]
     if settling is None:
-        return [Bar("the rate settles", "it was never cut", holds=None)]
+        return [Bar("the rate settles", "it was never cut", None)]
     words = (
         f"{settling.rate} at {settling.settled_at:.2f} after {settling.intervals} intervals, swing {settling.swing:.2f}"
     )
-    return [Bar("the rate settles", words, holds=settling.intervals <= SETTLED_IN and settling.swing <= SWING)]
+    return [Bar("the rate settles", words, max(settling.intervals / SETTLED_IN, settling.swing / SWING))]
 
 
 def _dead(measured: Measured, fixed: Report, adaptive: Report) -> list[Bar]:
@@ -83,17 +84,15 @@ def _dead(measured: Measured, fixed: Report, adaptive: Report) -> list[Bar]:
         Bar(
             "critical work starts on return",
             f"within {start_s} s",
-            holds=start_s is not None and start_s <= RECOVERY_START_S,
+            math.inf if start_s is None else start_s / RECOVERY_START_S,
         ),
         Bar(
             "backlog gone, of fixed",
             f"{gone / 1_000:.0f} s / {more}{gone_fixed / 1_000:.0f} s = {gone / gone_fixed:.2f}",
-            holds=gone <= RECOVERY_SHARE * gone_fixed,
+            gone / (RECOVERY_SHARE * gone_fixed),
         ),
         Bar(
-            "stale sweeps of one job",
-            f"{ours.most_stale_runs} (fixed {theirs.most_stale_runs})",
-            holds=ours.most_stale_runs <= 1,
+            "stale sweeps of one job", f"{ours.most_stale_runs} (fixed {theirs.most_stale_runs})", ours.most_stale_runs
         ),
     ]
 
@@ -104,36 +103,41 @@ def _slow(measured: Measured, fixed: Report, adaptive: Report) -> list[Bar]:  # 
         Bar(
             "expired messages, of fixed",
             f"{adaptive.expired} / {fixed.expired}",
-            holds=adaptive.expired <= EXPIRED_SHARE * fixed.expired if fixed.expired else None,
+            adaptive.expired / (EXPIRED_SHARE * fixed.expired) if fixed.expired else None,
         ),
-        Bar("success of critical work", f"{success}", holds=success is not None and success >= SUCCESS),
+        Bar("success of critical work", f"{success}", math.inf if success is None else (1 - success) / (1 - SUCCESS)),
     ]
 
 
 def _normal(measured: Measured, fixed: Report, adaptive: Report) -> list[Bar]:  # noqa: ARG001  # one form for all
     unlike, shed = measured.unlike_fixed[Strategy.ADAPTIVE], sum(adaptive.shed.values())
-    return [
-        Bar("fires shed", str(shed), holds=shed == 0),
-        Bar("decisions unlike fixed", str(unlike), holds=unlike == 0),
-    ]
+    return [_none("fires shed", shed), _none("decisions unlike fixed", unlike)]
 
 
-def _within_objectives(report: Report) -> tuple[str, bool]:
-    """Of each queue the p99 of critical and critical_plus start delays, against its objective."""
-    found = [
-        (name, queue.start_delay[criticality].p99, queue.objective_ms)
-        for name, queue in report.queues.items()
-        for criticality in _CRITICAL
-        if criticality in queue.start_delay
-    ]
-    text = ", ".join(f"{name} {p99 / 1_000:.1f}/{objective / 1_000:.0f} s" for name, p99, objective in found)
-    return text, all(p99 <= objective for _, p99, objective in found)
+def _within_objectives(fixed: Report, adaptive: Report) -> Bar:
+    """Of each queue the p99 of critical and critical_plus start delays, that of fixed beside it, and the objective."""
+    texts: list[str] = []
+    used = 0.0
+    for name, queue in adaptive.queues.items():
+        for criticality, delay in queue.start_delay.items():
+            if criticality in _CRITICAL:
+                beside = fixed.queues[name].start_delay[criticality].p99
+                texts.append(
+                    f"{name} {delay.p99 / 1_000:.1f} (fixed {beside / 1_000:.1f}) of {queue.objective_ms / 1_000:.0f} s"
+                )
+                used = max(used, delay.p99 / queue.objective_ms)
+    return Bar("p99 of critical start delays", ", ".join(texts), used)
 
 
 def _work(fixed: Report, adaptive: Report) -> Bar:
     share = adaptive.due_work / max(1, fixed.due_work)
     text = f"{adaptive.due_work} / {fixed.due_work} = {share:.2f}"
-    return Bar("distinct due work, of fixed", text, holds=share >= WORK_SHARE)
+    return Bar("distinct due work, of fixed", text, WORK_SHARE / share if share else math.inf)
+
+
+def _none(name: str, count: int) -> Bar:
+    """A bar that allows none at all."""
+    return Bar(name, str(count), math.inf if count else 0)
 
 
 _OF_SCENARIO: Mapping[str, Callable[[Measured, Report, Report], list[Bar]]] = {
