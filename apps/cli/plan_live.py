@@ -58,15 +58,14 @@ def read_readings(selected: Selected, *, now: datetime, with_ledger: bool) -> Re
     if resolve_connections(get_worker_io_settings()).broker_url is None:
         return Readings(absent="no broker runs")
     app = load_celery_app()
-    at = to_instant(now)
     try:
         measured = _last_runs(app, selected)
         redis = open_state_redis(app)
         if redis is None:
             return Readings(None, measured)
         try:
-            measured |= _counted(redis, selected, at)
-            decisions = _decisions(redis, at - DAYS * DAY_MS) if with_ledger else ()
+            measured |= _counted(redis, selected)
+            decisions = _decisions(redis, to_instant(now) - DAYS * DAY_MS) if with_ledger else ()
         finally:
             redis.close()
     except (OperationalError, RedisError, StoreAwayError, OSError) as error:
@@ -83,9 +82,12 @@ def _last_runs(app: Celery, selected: Selected) -> dict[str, Measured]:
     }
 
 
-def _counted(redis: BrokerRedis, selected: Selected, at: int) -> dict[str, Measured]:
+def _counted(redis: BrokerRedis, selected: Selected) -> dict[str, Measured]:
     """The mean of the runs that the workers have counted, whoever asked for them and however they ended."""
     counts = WorkCounts(redis)
+    # They count by the server's clock, and ours may be another one.
+    seconds, microseconds = redis.client.time()
+    at = seconds * SECOND_MS + microseconds // 1_000
     for _ in range(_MOST_ASKED):
         with redis.client.pipeline(transaction=False) as pipe:
             if counts.ask(pipe, at) == 0:

@@ -58,6 +58,11 @@ class Engine:
         return self._slots.keys()
 
     @property
+    def kinds(self) -> Collection[tuple[str, Criticality]]:
+        """Of which queues and criticalities there are jobs."""
+        return self._controlling.kinds
+
+    @property
     def indexed(self) -> int:
         """How many entries the index has, old ones included: for those who watch over memory."""
         return len(self._index)

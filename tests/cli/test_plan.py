@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,6 +20,7 @@ from packages.infra.queue.last_runs import LastRun
 from packages.infra.queue.work_buckets import SEPARATOR, Bucket
 from packages.scheduling.decision import SCHEDULE, Decision, Reason, Verdict
 from packages.scheduling.instants import HOUR_MS, to_instant
+from packages.shared_settings.layers import ROOT
 from tests.cli.command_line import printed
 
 BACKUP = "maintenance.backup_postgres_full"
@@ -183,6 +186,43 @@ def test_what_the_workers_counted_comes_before_the_last_run(environ: dict[str, s
     jobs = {job["job"]: job for job in planned({**environ, "REDIS_URL": redis_url}, *A_WEEK)["jobs"]}
     assert (jobs[EXPORT]["seconds"], jobs[EXPORT]["known_from"]) == (2.5, "10 runs in 3 days")
     assert jobs[CLEANUP]["known_from"] == "default"
+
+
+# What a machine reads whose clock is so many minutes ahead.
+READING = """
+import sys
+from datetime import UTC, datetime, timedelta
+from apps.cli.plan_live import read_readings
+from apps.cli.preview_jobs import jobs_of
+from apps.cli.preview_settings import WhatIf, settings_of
+
+now = datetime.now(UTC) + timedelta(minutes=int(sys.argv[1]))
+readings = read_readings(jobs_of(settings_of(WhatIf(None, None, {}))), now=now, with_ledger=False)
+print(*(f"{job}: {measured.known_from}" for job, measured in readings.measured.items()))
+"""
+
+
+@pytest.mark.parametrize("ahead_min", [-150, 0, 150])
+def test_what_was_counted_by_the_servers_clock_is_read_by_it(
+    environ: dict[str, str], redis_url: str, ahead_min: int
+) -> None:
+    hour = to_instant(datetime.now(UTC)) // HOUR_MS * HOUR_MS
+    with redis.Redis.from_url(redis_url) as client:
+        # The last of three days and the first one, neither at the edge of it.
+        for at in (hour, hour - 71 * HOUR_MS):
+            for what, count in (("ok", 2), ("run_ms", 5_000)):
+                field = SEPARATOR.join(("maintenance", EXPORT, "sheddable", what))
+                client.hset(f"minsy:{Bucket(HOUR_MS, at).name}", field, count)
+    done = subprocess.run(
+        [sys.executable, "-c", READING, str(ahead_min)],
+        env={**environ, "REDIS_URL": redis_url},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (f"{EXPORT}: 4 runs in 3 days\n", "")
 
 
 def test_a_broker_that_does_not_answer_is_told_without_its_password(environ: dict[str, str]) -> None:

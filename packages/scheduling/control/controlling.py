@@ -1,7 +1,7 @@
 """The adaptive control of one engine: its state, the jobs that it is about, and when an interval is over."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from packages.scheduling.control.controllers import NEUTRAL
@@ -59,6 +59,11 @@ class Controlling:
         if not self._jobs[key]:
             del self._jobs[key]
             self._present = None
+
+    @property
+    def kinds(self) -> Collection[tuple[str, Criticality]]:
+        """Of which queues and criticalities there are jobs."""
+        return self._jobs.keys()
 
     def controlled(self, snapshot: Snapshot, now: int) -> Snapshot:
         """The snapshot with what the gates are to go by, after an interval that may be over."""
