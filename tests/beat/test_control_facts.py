@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.cli.throttle_status import ControlState
+from apps.cli.control_state import ControlState
 from packages.infra.beat.control_facts import MOST_ASKED, control_facts
 from packages.infra.telemetry.beat_families import beat_registry
 from packages.infra.telemetry.beat_metrics import MOST_QUEUES, BeatMetrics, ControlFacts, Facts
