@@ -159,7 +159,7 @@ class Engine:
     def tick(self, snapshot: Snapshot, now: int, *, limit: int = 1_000) -> Tick:
         """Decide what is due at `now`, for at most `limit` jobs, the longest due first."""
         known = self._controlling.controllers
-        snapshot = self._controlling.controlled(snapshot, now)
+        snapshot = self._controlling.controlled(snapshot, now, self._slots)
         if served := newly_served(known, self._controlling.controllers):
             soon = asked_soon(self._waiting, served, now)
             self._waiting.wake_earlier(self._index, lambda slot: soon.get(slot.job.name, slot.state))
