@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl
+from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl
 from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Reason
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Pin, Snapshot
-from packages.scheduling.throttles import Throttle, throttles, throttles_of
+from packages.scheduling.throttles import FailingTask, Throttle, failing_tasks, throttles, throttles_of
 from packages.scheduling.triggers.interval import IntervalTrigger
 
 NOW = 1_000_000
@@ -114,3 +114,15 @@ def test_of_real_jobs_all_other_throttles_are_those_of_their_kinds() -> None:
     by_kind = throttles(snapshot, [("q", each) for each in reversed(Criticality)], NOW)
     assert throttles_of(snapshot, jobs, NOW) == by_kind
     assert len(by_kind) == 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "observed"), [(GateMode.ENFORCE, [False]), (GateMode.OBSERVE, [True]), (GateMode.OFF, [])]
+)
+def test_a_task_that_fails_is_told_by_the_mode_of_its_gate(mode: GateMode, observed: list[bool]) -> None:
+    controllers = Controllers(targets={"theirs": TargetControl(200_000, 7)})
+    snapshot = Snapshot(NOW, controllers=controllers, gate_modes={"failing_target": mode})
+    assert failing_tasks(snapshot, [], NOW) == [FailingTask("theirs", 200_000, 7, each, None) for each in observed]
+    jobs = [Job(each.value, "theirs", IntervalTrigger(1_000), "q", each) for each in Criticality]
+    held = ("q", SHEDDABLE), ("q", Criticality.SHEDDABLE_PLUS)
+    assert [each.kinds for each in failing_tasks(snapshot, jobs, NOW)] == [held for _ in observed]
