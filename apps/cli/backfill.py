@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from apps.cli.beat_settings import beat_settings
 from apps.cli.control import present, use_control, warn_if_off
 from apps.cli.errors import CommandError
 from apps.cli.job_names import JobArgument, find_job
@@ -14,7 +15,6 @@ from packages.infra.control.request_ids import new_request_id
 from packages.scheduling.instants import to_ms
 from packages.scheduling.requests import BackfillRequest
 from packages.scheduling.triggers.base import Trigger
-from packages.shared_settings import get_beat_settings
 
 MOST_FIRES = 100_000
 PACE = timedelta(seconds=30)
@@ -45,7 +45,7 @@ def backfill(  # noqa: PLR0913  # the options of one command
         raise typer.BadParameter("the range is empty: --from is not before --to")
     if end > now:
         raise typer.BadParameter(f"--to is in the future: it is {instant_in_words(now)}")
-    fires = _count(definition.job(get_beat_settings()).trigger, start, end)
+    fires = _count(definition.job(beat_settings()).trigger, start, end)
     if fires == 0:
         raise CommandError(f"the schedule of {definition.name} names no instant in that range")
     if fires > MOST_FIRES:

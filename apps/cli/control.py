@@ -10,6 +10,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from apps.cli.beat_settings import beat_settings
 from apps.cli.environment import embedded_services, load_celery_app
 from apps.cli.errors import CommandError
 from packages.catalogue.jobs import JobDefinition
@@ -20,7 +21,7 @@ from packages.infra.queue.broker_redis import open_state_redis
 from packages.infra.telemetry.instants import rfc3339
 from packages.scheduling.instants import to_datetime, to_instant
 from packages.scheduling.snapshot import Pause, PauseScope
-from packages.shared_settings import get_beat_settings, get_worker_io_settings
+from packages.shared_settings import get_worker_io_settings
 
 
 @contextmanager
@@ -69,7 +70,7 @@ def pause_as_json(pause: Pause) -> dict[str, Any]:
 
 def warn_if_off(definition: JobDefinition) -> None:
     """Say on standard error that beat may not know the job: its process may have another environment than ours."""
-    if not definition.enabled(get_beat_settings()):
+    if not definition.enabled(beat_settings()):
         typer.echo(
             f"Note: {definition.flag.upper()} is false here. A beat for which it is, too, knows no such job and drops "
             f"the request; `minsy run {definition.name}` runs it in this process.",

@@ -160,7 +160,8 @@ def _print_next(case: Case) -> None:
     explanation = case.explanation
     typer.echo("")
     if explanation.next_fire is None:
-        typer.echo(f"No fire before {_moment(case, explanation.searched_until)}, as things stand.")
+        ends = _moment(case, explanation.searched_until)
+        typer.echo(f"As things stand no fire is foreseen. Looked ahead until {ends}.")
     else:
         typer.echo(f"Next fire, as things stand: {_moment(case, explanation.next_fire.at)}")
     if explanation.upcoming:

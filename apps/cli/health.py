@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from apps.cli.beat_settings import tell_contradictions
 from apps.cli.errors import EXIT_FAILED, CommandError
 from apps.cli.output import AsJson, print_json
 from packages.shared_settings import get_beat_settings
@@ -65,6 +66,7 @@ def _place(url: str | None, port: int | None) -> tuple[str, int]:
             raise CommandError("--url: this is not of the form http://host:port")
         return named[1], named[2]
     settings = get_beat_settings()
+    tell_contradictions(settings)
     host = _LOOPBACK.get(settings.beat_health_host, settings.beat_health_host)
     if found := port or settings.beat_health_port:
         return host, found

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
+from apps.cli.beat_settings import refuse_contradictions
 from packages.shared_settings import SettingsError
 from packages.shared_settings.beat import BeatSettings
 from packages.shared_settings.errors import SettingProblem
@@ -78,7 +79,7 @@ def settings_of(what_if: WhatIf) -> Known:
     """The settings of an environment, with what differs from them.
 
     Raises:
-        SettingsError: they cannot be used.
+        SettingsError: they cannot be used, or contradict each other.
         typer.BadParameter: the directory of the environment is not there.
     """
     given = dict(what_if.variables or {})
@@ -94,6 +95,7 @@ def settings_of(what_if: WhatIf) -> Known:
     environ = {**os.environ, **given}
     try:
         settings = load(BeatSettings, environ)
+        refuse_contradictions(settings, with_objectives=label is None)
     except SettingsError as error:
         raise told(error, given) from None
     return Known(label or environ.get("MINSY_ENV") or DEFAULT_ENVIRONMENT, settings, given)

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import typer
 
-from packages.scheduling.control.shares import ONE
+from packages.scheduling.control.shares import ONE, in_three_figures
 
 _RATE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,8})?|\.[0-9]{1,8})\s*(%?)")
 
@@ -29,5 +29,6 @@ def rate_of(text: str) -> int:
 
 
 def rate_in_words(rate: int) -> str:
-    """Millionths in per cent, to the last of them: `25%`, `0.0001%`."""
+    """Millionths in per cent, in three figures, as in the facts of a decision: `25%`, `78.4%`, `0.0001%`."""
+    rate = in_three_figures(rate)
     return f"{rate // 10_000}{f'.{rate % 10_000:04}'.rstrip('0').rstrip('.')}%"

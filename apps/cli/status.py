@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from celery import Celery
 
+from apps.cli.beat_settings import beat_settings
 from apps.cli.beat_status import (
     REPLICA_COLUMNS,
     fact_rows,
@@ -30,7 +31,8 @@ from packages.catalogue.jobs import JOBS
 from packages.catalogue.queues import QUEUES
 from packages.infra.connections import embedded_servers_needed, resolve_connections
 from packages.scheduling.instants import to_datetime
-from packages.shared_settings import get_beat_settings, get_worker_io_settings
+from packages.shared_settings import get_worker_io_settings
+from packages.shared_settings.beat import BeatSettings
 from packages.shared_settings.common import CommonSettings
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ def status(*, as_json: AsJson = False) -> None:
 
     On a terminal results are shortened; `--json` and a pipe have them whole.
     """
-    settings = get_worker_io_settings()
+    settings, beats = get_worker_io_settings(), beat_settings()
     has_broker = resolve_connections(settings).broker_url is not None
     processes = _processes(settings)
     queues: list[QueueRow] = []
@@ -89,7 +91,7 @@ def status(*, as_json: AsJson = False) -> None:
     if has_broker:
         celery_app = load_celery_app()
         trouble = broker_trouble(celery_app)
-        queues, jobs = _queues(celery_app), _jobs(celery_app)
+        queues, jobs = _queues(celery_app), _jobs(celery_app, beats)
         said, beat = current_control(celery_app), read_replicas(celery_app)
         pauses, control = said.pauses, read_control_state(celery_app, beat, said, present())
         if trouble is None:
@@ -178,10 +180,9 @@ def _queues(celery_app: Celery) -> list[QueueRow]:
         return [QueueRow(queue.name, declared.ready(queue.name)) for queue in QUEUES]
 
 
-def _jobs(celery_app: Celery) -> list[JobRow]:
+def _jobs(celery_app: Celery, beat: BeatSettings) -> list[JobRow]:
     from packages.infra.queue.last_runs import read_last_runs
 
-    beat = get_beat_settings()
     last = read_last_runs(celery_app)
     return [
         JobRow(

@@ -13,19 +13,18 @@ from typing import Annotated
 
 import typer
 
+from apps.cli.beat_settings import beat_settings
 from apps.cli.environment import embedded_services, load_celery_app, use_servers
 from apps.cli.errors import CommandError
 from apps.cli.supervisor.process import ProcessSpec
 from apps.cli.supervisor.record import end_leftovers
 from apps.cli.supervisor.servers import give_back, watch_servers
 from apps.cli.supervisor.supervisor import Supervisor
-from packages.catalogue.jobs import enabled_jobs
 from packages.catalogue.queues import Profile
 from packages.infra.connections import Connections, embedded_servers_needed
 from packages.infra.db.engine import make_engine, make_session_factory
 from packages.infra.db.migrate import upgrade
 from packages.infra.db.seed import seed_demo
-from packages.infra.queue.beat_control import policy_in_use
 from packages.infra.queue.last_runs import read_last_runs
 from packages.shared_settings import get_beat_settings, get_worker_cpu_settings, get_worker_io_settings
 from packages.shared_settings.common import CommonSettings
@@ -50,8 +49,7 @@ def up(
     """
     # All three, and what the jobs make of them, so that a wrong one is said before anything starts.
     settings = get_worker_io_settings()
-    enabled_jobs(get_beat_settings())
-    policy_in_use(get_beat_settings())
+    beat_settings()
     get_worker_cpu_settings()
     with _only_one(settings.minsy_var_dir):
         _stop_on_any_signal()

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from packages.scheduling.candidate import Candidate
-from packages.scheduling.control.shares import ONE
+from packages.scheduling.control.shares import ONE, in_three_figures
 from packages.scheduling.decision import SCHEDULE, THROTTLED_BY, Decision, Fact, Opinion, Reason, Verdict
 from packages.scheduling.instants import MINUTE_MS, NEVER_ENDS
 from packages.scheduling.jitter import offset_ms
@@ -109,7 +109,7 @@ def opinion_at(rate: int, gate: str, candidate: Candidate, reason: Reason, facts
 @lru_cache(maxsize=1_000)
 def _rate_fact(rate: int) -> Fact:
     # Made for each fire, and there are few rates at a time.
-    return "rate", f"{rate / ONE:.3g}"
+    return "rate", f"{in_three_figures(rate) / ONE:.3g}"
 
 
 def takes_turns(candidate: Candidate) -> bool:

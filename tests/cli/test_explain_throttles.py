@@ -141,6 +141,14 @@ def test_a_fire_in_turn_is_told_and_its_job_can_be_helped_all_the_same(capsys: p
     assert "This fire is out of turn" in shown(QUARTER, capsys, credit=700_000)
 
 
+@pytest.mark.parametrize("snapshot", [STOPPED, UNSERVED])
+def test_the_end_of_the_look_ahead_is_not_told_as_when_a_fire_comes(
+    snapshot: Snapshot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = shown(snapshot, capsys)
+    assert "\nAs things stand no fire is foreseen. Looked ahead until 2026-12-02T12:00:00Z.\n" in text
+
+
 def test_a_gate_that_observes_needs_no_change(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(STOPPED._replace(gate_modes={backlog.NAME: GateMode.OBSERVE}), capsys)
     assert "would be: fire, on_time; observe: would have been held back: throttled" in text
