@@ -1,7 +1,7 @@
 """Throttles what goes to a queue that does not drain, by the rates of the control.
 
 Nobody consumes the queue: sheddable work waits, one fire of each job. Critical work goes on, a message each time that
-the one before is about to expire, so that one is there when a worker comes back, and not a heap.
+the one before is about to expire, so that one that is alive is there when a worker comes back, and not a heap of them.
 """
 
 from functools import lru_cache
