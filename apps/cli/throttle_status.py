@@ -12,7 +12,7 @@ from apps.cli.output import is_wide, print_table
 from apps.cli.rates import rate_in_words
 from packages.catalogue.jobs import JOBS, enabled_jobs
 from packages.infra.control.control import Control
-from packages.infra.queue.broker_redis import open_state_redis
+from packages.infra.queue.broker_redis import BrokerRedis, open_state_redis
 from packages.infra.telemetry.instants import rfc3339
 from packages.scheduling.control.controllers import NEUTRAL, Controllers, QueueControl, WaitBasis
 from packages.scheduling.control.shares import ONE
@@ -42,7 +42,8 @@ class ControlState(NamedTuple):
     """What is known of the control at the instant `at`. `controllers` None: a stored state that cannot be read here.
 
     `leads`: whether anybody does; `is_on`: whether who leads says that publishing answers to anything. `modes`: what
-    the gates' objections do. `jobs`: those that the settings turn on.
+    the gates' objections do. `jobs`: those that the settings turn on. `is_kept`: whether beat keeps anything anywhere
+    else than in its own process.
     """
 
     controllers: Controllers | None
@@ -53,6 +54,7 @@ class ControlState(NamedTuple):
     modes: Mapping[str, GateMode] = {}
     owed: Mapping[_Kind, int] = {}
     jobs: tuple[Job, ...] = ()
+    is_kept: bool = True
 
     @property
     def known(self) -> Controllers:
@@ -85,9 +87,10 @@ def read_control_state(app: Celery, replicas: "Replicas", control: Control, at: 
     """
     from packages.infra.beat.standing import Standing
 
+    redis = open_state_redis(app)
     leader = next((each for each in replicas.living if each.standing is Standing.LEADING), None)
     return ControlState(
-        controllers=_stored(app),
+        controllers=NEUTRAL if redis is None else _stored(redis),
         at=at,
         leads=leader is not None,
         is_on=leader is not None and bool(leader.control),
@@ -95,16 +98,14 @@ def read_control_state(app: Celery, replicas: "Replicas", control: Control, at: 
         modes={**(leader.control if leader is not None else {}), **control.gate_modes},
         owed=leader.owed if leader is not None else {},
         jobs=enabled_jobs(get_beat_settings()),
+        is_kept=redis is not None,
     )
 
 
-def _stored(app: Celery) -> Controllers | None:
+def _stored(redis: BrokerRedis) -> Controllers | None:
     from packages.infra.beat.kept_controllers import KeptControllers
     from packages.infra.beat.stored_values import ForeignValueError
 
-    redis = open_state_redis(app)
-    if redis is None:
-        return NEUTRAL
     try:
         return KeptControllers(redis).read() or NEUTRAL
     except ForeignValueError:
@@ -163,6 +164,11 @@ def print_control_state(state: ControlState, *, since: Callable[[int], str]) -> 
     rows = list(_rows(state, since))
     if not rows and state.is_on:
         typer.echo("adaptive control: nothing is throttled")
+    elif not state.is_kept:
+        typer.echo(
+            "adaptive control: it cannot be seen here, for beat keeps what it knows in its own process; "
+            "with BEAT_STATE_URL it tells"
+        )
     elif not rows:
         typer.echo("adaptive control: off" if state.leads else "adaptive control: no beat leads")
     by_length = sorted(name for name, each in state.known.queues.items() if each.basis is WaitBasis.LENGTH)

@@ -111,6 +111,13 @@ def test_what_is_only_observed_is_said_to_be(capsys: pytest.CaptureFixture[str])
         (ControlState(Controllers(), AT, leads=True, is_on=True), "adaptive control: nothing is throttled"),
         (ControlState(CONTROLLERS, AT, leads=True), "adaptive control: off"),
         (ControlState(CONTROLLERS, AT), "adaptive control: no beat leads"),
+        (
+            ControlState(Controllers(), AT, is_kept=False),
+            (
+                "adaptive control: it cannot be seen here, for beat keeps what it knows in its own process; "
+                "with BEAT_STATE_URL it tells"
+            ),
+        ),
         (ControlState(None, AT, leads=True), "adaptive control: its stored state cannot be read here"),
     ],
 )

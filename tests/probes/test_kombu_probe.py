@@ -20,9 +20,14 @@ from packages.infra.probes.probe import ProbeReadings
 from packages.infra.probes.work import Work
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis, open_state_redis
 from packages.infra.queue.worker_heartbeats import Heartbeat, say
+from packages.scheduling.control import step as control_step
+from packages.scheduling.control.controllers import Controllers, QueueControl, WaitBasis
+from packages.scheduling.control.policy import ControlPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.instants import SECOND_MS
+from packages.scheduling.model import Criticality
 from packages.scheduling.readings import QueueReading, TaskReading
-from packages.scheduling.snapshot import Reading
+from packages.scheduling.snapshot import Reading, Snapshot
 from tests.beat.publishers.rabbitmq import rabbitmq, why_no_rabbitmq
 from tests.probes.workers import Counts, Heartbeats, ended, worker
 
@@ -239,3 +244,32 @@ def test_rabbitmq_says_what_waits() -> None:
         assert told.queues["area"].value.consumers == 1
         probe.close()
         opened.close()
+
+
+def test_a_queue_that_grows_where_nobody_tells_more_is_throttled_and_let_go(app: Celery, area: str) -> None:
+    """From the broker to the rates: lengths are all that there is."""
+    probe = open_probe(app, None, interval_ms=INTERVAL_MS)
+    probe.want([area], [], [])
+    present = {area: (Criticality.SHEDDABLE,)}
+    now, controllers = NOW, Controllers()
+
+    def stepped(intervals: int) -> QueueControl:
+        nonlocal now, controllers
+        for _ in range(intervals):
+            snapshot = Snapshot(now, queues=probe.read(now).queues)
+            controllers = control_step.step(controllers, snapshot, ControlPolicy(), present, now)
+            now += 10 * SECOND_MS
+        return controllers.queues[area]
+
+    with app.connection_for_write() as connection:
+        put(connection, area, 90)
+        assert not stepped(20).rates
+        for _ in range(9):
+            put(connection, area, 20)
+            control = stepped(1)
+        assert (control.basis, control.messages, control.unserved) == (WaitBasis.LENGTH, 270, False)
+        assert control.rates[Criticality.SHEDDABLE] < ONE
+        with connection.channel() as channel:
+            Queue(area)(channel).purge()
+    assert not stepped(100).rates
+    probe.close()
