@@ -66,7 +66,7 @@ chaos: setup  ## Kill processes of a running service and see nothing lost (minut
 	$(BIN)/pytest -m chaos
 
 bench: setup $(PEERS)  ## Measure against plain Celery and other schedulers; the figures of benchmarks/RESULTS.md
-	for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark; done
+	failed=0; for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark || failed=1; done; exit $$failed
 
 lock: setup  ## Pin the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 requirements/uv.in -o requirements/uv.txt

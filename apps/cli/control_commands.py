@@ -23,6 +23,7 @@ from apps.cli.gate_words import find_gate
 from apps.cli.job_names import JobArgument, find_job
 from apps.cli.lasting import For, Until, end_in_words, end_of
 from apps.cli.output import AsJson, print_json
+from apps.cli.pinned_jobs import held_by, why_none_in_words
 from apps.cli.queue_names import find_queue
 from apps.cli.rates import rate_in_words, rate_of
 from apps.cli.taking_back import Kind, take_back
@@ -131,7 +132,8 @@ def pin(  # noqa: PLR0913  # the options of one command
     work goes out all the same when it has waited as long as it may; to stop it use `minsy pause`.
 
     Without --criticality it holds all work but critical_plus, which must be named. A pin of one criticality goes before
-    that of the whole queue, and an exemption before any pin: no pin holds an exempt job.
+    that of the whole queue, and an exemption before any pin: no pin holds an exempt job. The answer says so if there is
+    no job that the pin would hold.
 
     Pins have a gate of their own, `pin`, which no setting turns off; `minsy control gate pin observe` suspends them
     all. Pinning the same again replaces the earlier pin.
@@ -148,13 +150,16 @@ def pin(  # noqa: PLR0913  # the options of one command
     with use_control() as store:
         store.read(now)
         store.pin(asked)
+    held = held_by(asked)
     if as_json:
-        print_json(pin_as_json(asked))
+        print_json({**pin_as_json(asked), "holds": held})
     else:
         typer.echo(
             f"pinned at {rate_in_words(rate)} until {end_in_words(asked.until, 'unpinned')}: "
             f"{pinned_in_words(queue, criticality)}"
         )
+        if not held:
+            typer.echo(why_none_in_words(asked))
 
 
 @app.command()

@@ -19,12 +19,13 @@ from apps.cli.beat_status import (
 )
 from apps.cli.broker_state import broker_trouble
 from apps.cli.control import current_control, pause_as_json, present
+from apps.cli.control_state import ControlState, control_state_as_json, read_control_state
 from apps.cli.environment import embedded_services, load_celery_app
 from apps.cli.errors import EXIT_NOT_RUNNING
 from apps.cli.output import AsJson, coloured, is_terminal, is_wide, print_json, print_table
 from apps.cli.pause import print_pauses
 from apps.cli.supervisor.record import read_record
-from apps.cli.throttle_status import ControlState, control_state_as_json, print_control_state, read_control_state
+from apps.cli.throttle_status import print_control_state
 from packages.catalogue.jobs import JOBS
 from packages.catalogue.queues import QUEUES
 from packages.infra.connections import embedded_servers_needed, resolve_connections

@@ -67,7 +67,8 @@ def _step(measured: Measured, fixed: Report, adaptive: Report) -> list[Bar]:  # 
     if settling is None:
         return [Bar("the rate settles", "it was never cut", None)]
     words = (
-        f"{settling.rate} at {settling.settled_at:.2f} after {settling.intervals} intervals, swing {settling.swing:.2f}"
+        f"{settling.rate} at {settling.settled_at:.2f} after {settling.intervals} intervals of the first cut, "
+        f"{settling.uncut + settling.intervals} of the step, swing {settling.swing:.2f}"
     )
     return [Bar("the rate settles", words, max(settling.intervals / SETTLED_IN, settling.swing / SWING))]
 

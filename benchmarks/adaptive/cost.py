@@ -2,7 +2,8 @@
 
 The same jobs come due at once and are decided in batches of a thousand, without a control, under one that throttles
 nobody, and under one that throttles every queue to a half: then half of the fires wait and are taken up by the next.
-The probe's one round trip for 50 queues is measured by `tests/probes/test_redis_probe.py`.
+The probe's one round trip for 50 queues is measured by `tests/probes/test_redis_probe.py`. Ends with exit code 1 if
+the bar does not hold.
 """
 
 import time
@@ -31,8 +32,8 @@ _NAMES = [f"queue_{number}" for number in range(QUEUES)]
 _CRITICALITIES = (Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS)
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure and print; the exit code."""
     halved = Controllers(
         stepped_at=BEGIN, queues={queue: QueueControl(rates=dict.fromkeys(_CRITICALITIES, _HALF)) for queue in _NAMES}
     )
@@ -44,12 +45,15 @@ def main() -> None:
     print(f"{JOBS:,} jobs, {QUEUES} queues; CPU time of the engine in microseconds a fire, minimum of {ROUNDS} rounds")
     print(f"  no control            {plain:6.2f}")
     print(f"  nobody is throttled   {neutral:6.2f}   + {neutral - plain:.2f}")
-    print(f"  all are, by a half    {throttled:6.2f}   + {throttled - plain:.2f}   (at most {BAR_US:g})")
+    holds = throttled - plain <= BAR_US
+    verdict = "holds" if holds else "fails"
+    print(f"  all are, by a half    {throttled:6.2f}   + {throttled - plain:.2f}   (at most {BAR_US:g}: {verdict})")
     print("One control interval of queues that the same workers serve, milliseconds; what is kept of it, kilobytes")
     for queues in (QUEUES, 200, 1_000):
         for words, oldest_ms in (("nothing waits", 0), ("all stand", 60 * SECOND_MS)):
             step_ms, stored_kb = _per_step(queues, oldest_ms)
             print(f"  {queues:5,} queues, {words:15} {step_ms:7.3f} {stored_kb:8.1f}")
+    return 0 if holds else 1
 
 
 def _under(engine: Engine, policy: ControlPolicy, controllers: Controllers) -> None:
@@ -108,4 +112,4 @@ def _per_step(queues: int, oldest_ms: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

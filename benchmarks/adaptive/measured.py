@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from benchmarks.adaptive.settling import Settling, settling_of
 from packages.scheduling.simulate import simulate
+from packages.scheduling.simulation.message import Fate
+from packages.scheduling.simulation.record import Outcome
 from packages.scheduling.simulation.report import Report, differing, report_of
 from packages.scheduling.simulation.scenario import Scenario
 from packages.scheduling.simulation.scenario_text import scenario_of
@@ -23,12 +25,16 @@ class Case(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What came out: a report of each strategy, on how many fires it decided unlike `fixed`, how its rate settled."""
+    """What came out: a report of each strategy, on how many fires it decided unlike `fixed`, how its rate settled.
+
+    `never_ran`: of how many jobs something was due, and no run succeeded.
+    """
 
     case: Case
     reports: dict[Strategy, Report]
     unlike_fixed: dict[Strategy, int]
     settling: dict[Strategy, Settling | None]
+    never_ran: dict[Strategy, int]
 
 
 def scenario(name: str) -> Scenario:
@@ -53,7 +59,15 @@ def measure(case: Case) -> Measured:
         {strategy: report_of(outcome) for strategy, outcome in outcomes.items()},
         {strategy: differing(fixed, outcome) for strategy, outcome in outcomes.items()},
         settling,
+        {strategy: _never_ran(outcome) for strategy, outcome in outcomes.items()},
     )
+
+
+def _never_ran(outcome: Outcome) -> int:
+    ran = {message.job for message in outcome.record.messages if message.fate is Fate.SUCCEEDED}
+    begins, ends = outcome.scenario.begins, outcome.scenario.ends
+    firsts = (job.trigger.next_after(begins - 1) for name, job in outcome.jobs.items() if name not in ran)
+    return sum(first is not None and first < ends for first in firsts)
 
 
 def measure_all(cases: Sequence[Case], *, processes: int) -> list[Measured]:

@@ -22,7 +22,7 @@ from packages.scheduling.plan import Fire, publish_failed
 from packages.scheduling.policies import GateMode
 from packages.scheduling.requests import JobRequest, with_request
 from packages.scheduling.resume import after_clock_set_back, asked_again, published_again, taken_in
-from packages.scheduling.served_again import asked_soon, newly_served
+from packages.scheduling.served_again import asked_anew, newly_served
 from packages.scheduling.sessions import SessionTable
 from packages.scheduling.slot import Slot
 from packages.scheduling.snapshot import Exemption, Pin, Snapshot
@@ -159,10 +159,10 @@ class Engine:
     def tick(self, snapshot: Snapshot, now: int, *, limit: int = 1_000) -> Tick:
         """Decide what is due at `now`, for at most `limit` jobs, the longest due first."""
         known = self._controlling.controllers
-        snapshot = self._controlling.controlled(snapshot, now)
+        snapshot = self._controlling.controlled(snapshot, now, self._slots)
         if served := newly_served(known, self._controlling.controllers):
-            soon = asked_soon(self._waiting, served, now)
-            self._waiting.wake_earlier(self._index, lambda slot: soon.get(slot.job.name, slot.state))
+            anew = asked_anew(self._waiting, served, now)
+            self._waiting.wake_anew(self._index, lambda slot: anew.get(slot.job.name, slot.state))
         said = snapshot.gate_modes, snapshot.pins, snapshot.exempt
         if said != self._said:
             self._ask_again(said, now)
@@ -226,7 +226,7 @@ class Engine:
 
         Returns the states that changed.
         """
-        return self._waiting.wake_earlier(self._index, lambda slot: published_again(slot.state, now))
+        return self._waiting.wake_anew(self._index, lambda slot: published_again(slot.state, now))
 
     def take(self, requests: Iterable[JobRequest], now: int) -> dict[str, JobState]:
         """Take over what an operator asks for; one that was taken before, or names no job, changes nothing.
@@ -260,7 +260,7 @@ class Engine:
     def _ask_again(self, said: _Said, now: int) -> None:
         """What waits by a gate above which an operator has said something else need not wait any longer."""
         self._said = said
-        self._waiting.wake_earlier(self._index, lambda slot: asked_again(slot.state, now))
+        self._waiting.wake_anew(self._index, lambda slot: asked_again(slot.state, now))
 
     def _go_on(self, slots: Sequence[Slot], upcoming: Sequence[int | None], states: Mapping[str, JobState]) -> None:
         """Keep the states of those that have one, and index them anew; `upcoming` is behind the watermark of each."""

@@ -1,12 +1,12 @@
 """What is let through of each kind of fire, and why: the gates themselves are asked, about one that is out of turn."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from packages.scheduling.candidate import Candidate
 from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import SCHEDULE, Opinion, Reason
-from packages.scheduling.gates import backlog, pin, slo
+from packages.scheduling.gates import backlog, failing_target, pin, slo
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Snapshot
@@ -37,6 +37,20 @@ class Throttle(NamedTuple):
     note: str = ""
 
 
+class FailingTask(NamedTuple):
+    """Of the fires of a task that fails this share is let through, in millionths, since then.
+
+    `observed`: or would be. `kinds`: the queues and criticalities of the jobs that are held; None: no job of the task
+    is known.
+    """
+
+    task: str
+    rate: int
+    since: int
+    observed: bool
+    kinds: tuple[tuple[str, Criticality], ...] | None
+
+
 def throttles(snapshot: Snapshot, kinds: Iterable[tuple[str, Criticality]], at: int) -> list[Throttle]:
     """The throttle of each kind that has one, or a pin, in their order; of several the one that lets least through.
 
@@ -57,6 +71,30 @@ def throttles_of(snapshot: Snapshot, jobs: Iterable[Job], at: int) -> list[Throt
             worst[kind] = found
     order = list(reversed(Criticality))
     return [worst[kind] for kind in sorted(worst, key=lambda kind: (kind[0], order.index(kind[1])))]
+
+
+def failing_tasks(snapshot: Snapshot, jobs: Iterable[Job], at: int) -> list[FailingTask]:
+    """The tasks that fail, by name, but for those of which no job is held: all are critical, exempt or pinned."""
+    mode, targets = _mode(snapshot, failing_target.NAME), snapshot.controllers.targets
+    if mode is GateMode.OFF:
+        return []
+    kinds: dict[str, set[tuple[str, Criticality]]] = {}
+    for job in jobs:
+        if job.task in targets:
+            of_task = kinds.setdefault(job.task, set())
+            candidate = Candidate(job, at, at, SCHEDULE, at, credit=_NO_CREDIT)
+            if failing_target.opinion(candidate, snapshot) is not None:
+                of_task.add((job.queue, job.criticality))
+    return [
+        FailingTask(task, target.rate, target.since, mode is GateMode.OBSERVE, _in_order(held))
+        for task, target in sorted(targets.items())
+        if (held := kinds.get(task)) is None or held
+    ]
+
+
+def _in_order(kinds: Collection[tuple[str, Criticality]] | None) -> tuple[tuple[str, Criticality], ...] | None:
+    order = list(reversed(Criticality))
+    return None if kinds is None else tuple(sorted(kinds, key=lambda kind: (kind[0], order.index(kind[1]))))
 
 
 def _by_strength(throttle: Throttle) -> tuple[bool, int]:

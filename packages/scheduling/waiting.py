@@ -22,6 +22,13 @@ def is_scheduled(origin: str) -> bool:
     return not origin.startswith(_ASKED_FOR)
 
 
+def is_replaceable(job: Job, fire: OpenFire) -> bool:
+    """Whether a newer fire of the schedule takes this open one up."""
+    if not is_scheduled(fire.origin):
+        return False
+    return job.policies.catch_up.mode is not CatchUpMode.ALL or fire.reason is Reason.STILL_RUNNING
+
+
 def retry_after_ms(attempts: int) -> int:
     """How long to wait for the next publish after `attempts` that failed before the last one."""
     return min(LONGEST_RETRY_MS, FIRST_RETRY_MS << min(attempts, 10))
@@ -62,7 +69,7 @@ def set_aside(candidates: Iterable[Candidate], states: dict[str, JobState]) -> l
             kept.append(candidate)
             continue
         fire = _open(candidate, candidate.waited)
-        if _is_replaceable(candidate.job, fire):
+        if is_replaceable(candidate.job, fire):
             states[name] = states[name]._replace(open=(*states[name].open, fire))
         else:
             kept.append(candidate)
@@ -75,7 +82,7 @@ def superseded(job: Job, state: JobState, newer: Decision) -> tuple[list[OpenFir
     if policies.catch_up.mode is CatchUpMode.ALL and policies.overlap is not OverlapMode.BUFFER_ONE:
         # None is, and there may be thousands.
         return [], state
-    ended = [f for f in state.open if f.nominal < newer.nominal and _is_replaceable(job, f)]
+    ended = [f for f in state.open if f.nominal < newer.nominal and is_replaceable(job, f)]
     # All of them, as a rule: the one that was passed over before.
     return (ended, state.with_open(())) if len(ended) == len(state.open) else _without(state, ended)
 
@@ -147,9 +154,3 @@ def _open(candidate: Candidate, reason: Reason) -> OpenFire:
         attempts=candidate.attempts,
         forced=candidate.forced,
     )
-
-
-def _is_replaceable(job: Job, fire: OpenFire) -> bool:
-    if not is_scheduled(fire.origin):
-        return False
-    return job.policies.catch_up.mode is not CatchUpMode.ALL or fire.reason is Reason.STILL_RUNNING

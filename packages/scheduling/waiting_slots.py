@@ -60,14 +60,14 @@ class WaitingSlots:
         if slot.job.name in self._owing:
             self._owes(slot.job, -1)
 
-    def wake_earlier(self, index: "WakeIndex[Slot]", earlier: "Callable[[Slot], JobState]") -> "dict[str, JobState]":
-        """Have what waits be due as the states have it that `earlier` returns; the same one changes nothing.
+    def wake_anew(self, index: "WakeIndex[Slot]", anew: "Callable[[Slot], JobState]") -> "dict[str, JobState]":
+        """Have what waits be due as the states have it that `anew` returns; the same one changes nothing.
 
-        Returns the states that changed, in nothing but when that is.
+        Returns the states that changed, in nothing but when that is. No job is looked at later than it would have been.
         """
         changed: dict[str, JobState] = {}
         for slot in self:
-            state = earlier(slot)
+            state = anew(slot)
             if state is not slot.state:
                 slot.state = changed[slot.job.name] = state
                 index.put(slot, earliest(state, NEVER_ENDS if slot.wake is None else slot.wake))

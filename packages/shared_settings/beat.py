@@ -91,7 +91,7 @@ class BeatSettings(CommonSettings):
     backlog_look_again_seconds: ShortSeconds = 30
     backlog_drained_seconds: ShortSeconds = 60
     backlog_calm_share: ShareBelowOne = 0.1
-    backlog_decrease: ShareBelowOne = 0.03
+    backlog_decrease: ShareBelowOne = 0.04
     backlog_most_decrease: ShareBelowOne = 0.9
     backlog_grave_targets: Count = 4
     backlog_increase: ShareAboveZero = 0.002

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.cli.throttle_status import ControlState
+from apps.cli.control_state import ControlState
 from packages.infra.beat.control_facts import MOST_ASKED, control_facts
 from packages.infra.telemetry.beat_families import beat_registry
 from packages.infra.telemetry.beat_metrics import MOST_QUEUES, BeatMetrics, ControlFacts, Facts
-from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl
+from packages.scheduling.control.controllers import Controllers, LevelControl, QueueControl, TargetControl
 from packages.scheduling.control.shares import ONE
 from packages.scheduling.decision import Reason
 from packages.scheduling.engine import Engine
@@ -116,6 +116,12 @@ def test_a_pin_is_told_also_where_there_is_no_job() -> None:
     engine = engine_of([a_job("one", SHEDDABLE)], Controllers(levels={"fast": LevelControl(3, MIDNIGHT)}))
     pins = Pin("q", CRITICAL, ONE // 4, 0, None, ""), Pin("r", SHEDDABLE, ONE, 0, None, "")
     assert facts_of(engine, *pins).rates == {("q", SHEDDABLE): 0, ("q", CRITICAL): 0.25, ("r", SHEDDABLE): 1}
+
+
+def test_tasks_that_fail_are_told_and_of_very_many_the_first_ones() -> None:
+    targets = {f"{n:03}": TargetControl(ONE // 5, MIDNIGHT) for n in reversed(range(MOST_QUEUES + 1))}
+    told = facts_of(engine_of([], Controllers(targets=targets))).targets
+    assert told == {f"{n:03}": 0.2 for n in range(MOST_QUEUES)}
 
 
 @pytest.mark.parametrize("unserved", [0, 1, MOST_QUEUES])

@@ -139,7 +139,7 @@ def test_every_threshold_can_be_set() -> None:
             "BACKLOG_LOOK_AGAIN_SECONDS",
             "61 is above BACKLOG_STANDING_SECONDS (60)",
         ),
-        ({"backlog_most_decrease": 0.02}, "BACKLOG_MOST_DECREASE", "0.02 is below BACKLOG_DECREASE (0.03)"),
+        ({"backlog_most_decrease": 0.02}, "BACKLOG_MOST_DECREASE", "0.02 is below BACKLOG_DECREASE (0.04)"),
         (
             {"backlog_least_rates": {"sheddable": 1, "sheddable_plus": 0, "critical": 1}},
             "BACKLOG_LEAST_RATES",

@@ -21,6 +21,7 @@ from tests.cli.command_line import Minsy, minsy_in, said
 
 EXPORT = "maintenance.export_user_emails_csv"
 SWEEP = "maintenance.fail_stale_backtest_jobs"
+MUST_BE_NAMED = ", which has to be named: --criticality critical_plus"
 
 
 @pytest.fixture
@@ -86,6 +87,33 @@ def test_a_rate_is_pinned_shown_and_unpinned(minsy: Minsy, redis_url: str) -> No
     assert unpinned.startswith("unpinned: queue maintenance\nstill pinned:\n")
     again = json.loads(minsy("control", "unpin", "--queue", "maintenance", "--json", REDIS_URL=redis_url).stdout)
     assert (again["unpinned"], [row["rate"] for row in again["still_pinned"]]) == (False, [0.125])
+
+
+@pytest.mark.parametrize(
+    ("of", "holds", "words"),
+    [
+        (
+            ["notifications"],
+            [],
+            f"It holds no job: those of this queue are critical_plus{MUST_BE_NAMED}.",
+        ),
+        (["notifications", "--criticality", "critical_plus"], ["notifications.dispatch_pending"], ""),
+        (
+            ["maintenance", "--criticality", "critical_plus"],
+            [],
+            "It holds no job: those of this queue are critical, sheddable.",
+        ),
+        (["backtest"], [], "It holds no job: the catalogue has none for this queue."),
+    ],
+)
+def test_a_pin_that_holds_no_job_says_so(
+    minsy: Minsy, redis_url: str, of: list[str], holds: list[str], words: str
+) -> None:
+    pin = ["control", "pin", "0%", "--queue", *of]
+    first, *others = minsy(*pin, REDIS_URL=redis_url).stdout.splitlines()
+    assert first.startswith("pinned at 0% until unpinned: queue ")
+    assert "\n".join(others) == words
+    assert json.loads(minsy(*pin, "--json", REDIS_URL=redis_url).stdout)["holds"] == holds
 
 
 def test_a_job_is_exempt_and_is_so_no_more(minsy: Minsy, redis_url: str) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from apps.cli.throttle_status import ControlState, control_state_as_json, print_control_state
+from apps.cli.control_state import ControlState, control_state_as_json
+from apps.cli.throttle_status import print_control_state
 from packages.infra.beat.beat_status import BeatStatus
 from packages.infra.beat.kept_controllers import KeptControllers
 from packages.infra.beat.standing import Standing
@@ -26,11 +27,12 @@ from packages.scheduling.control.controllers import (
 from packages.scheduling.instants import to_datetime, to_instant
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode
-from packages.scheduling.snapshot import Pin
+from packages.scheduling.snapshot import Exemption, Pin
 from packages.scheduling.triggers.interval import IntervalTrigger
 from tests.cli.test_beat_status import lines_of, said_to, status
 
 SHEDDABLE, PLUS = Criticality.SHEDDABLE, Criticality.SHEDDABLE_PLUS
+CRITICAL, CRITICAL_PLUS = Criticality.CRITICAL, Criticality.CRITICAL_PLUS
 AT = 1_767_614_400_000
 MODES = dict.fromkeys(("backlog", "slo", "failing_target"), GateMode.ENFORCE)
 CONTROLLERS = Controllers(
@@ -94,6 +96,7 @@ def test_what_is_held_back_is_told_with_its_reason(capsys: pytest.CaptureFixture
         ["notifications", "critical", "50%", "no consumer", "0", "without end: nothing is completed", "7"],
         ["trade_approval", "sheddable", "50%", "pinned: a release", "0"],
         ["20%", "target failing: task maintenance.export", "0"],
+        ["objective orders_fast burns at L2: sheds market_data", "0"],
         ["paper_trading", "all", "100%"],
     ]
 
@@ -142,6 +145,109 @@ def test_a_queue_that_is_judged_by_its_length_is_said_to_be(capsys: pytest.Captu
     assert ["market_data", "all", "100%", "not known, judged by length", "3"] in rows
 
 
+EXPORT = "maintenance.export"
+FAILING = Controllers(targets={EXPORT: TargetControl(200_000, AT)})
+
+
+def a_job(name: str, criticality: Criticality, *, queue: str = "maintenance") -> Job:
+    return Job(name, EXPORT, IntervalTrigger(60_000), queue, criticality)
+
+
+def failing(*jobs: Job, pins: tuple[Pin, ...] = (), exempt: tuple[str, ...] = ()) -> ControlState:
+    exemptions = {name: Exemption(name, AT, None, "") for name in exempt}
+    return ControlState(FAILING, AT, True, True, pins, MODES, jobs=jobs, exempt=exemptions)  # noqa: FBT003  # leads and is on
+
+
+SWEEP, TICK = a_job("sweep", SHEDDABLE), a_job("tick", CRITICAL)
+
+
+@pytest.mark.parametrize(
+    ("state", "kinds"),
+    [
+        (failing(SWEEP), [("maintenance", "sheddable")]),
+        (failing(SWEEP, TICK), [("maintenance", "sheddable")]),
+        (
+            failing(SWEEP, a_job("other", SHEDDABLE), a_job("far", PLUS, queue="far"), TICK),
+            [("far", "sheddable_plus"), ("maintenance", "sheddable")],
+        ),
+        (failing(TICK, a_job("plus", CRITICAL_PLUS)), []),
+        (failing(SWEEP, exempt=("sweep",)), []),
+        (failing(SWEEP, a_job("other", PLUS), exempt=("sweep",)), [("maintenance", "sheddable_plus")]),
+        (failing(SWEEP, pins=(Pin("maintenance", None, 0, AT, None, ""),)), []),
+    ],
+)
+def test_a_failing_task_is_told_for_whom_it_is_held(
+    state: ControlState, kinds: list[tuple[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [row for row in shown(state, capsys) if any("target failing" in cell for cell in row)]
+    assert rows == [[*kind, "20%", f"target failing: task {EXPORT}", "0"] for kind in kinds]
+    told: Any = json.loads(json.dumps(control_state_as_json(state)))
+    holds = [{"queue": queue, "criticality": criticality} for queue, criticality in kinds]
+    assert [each["holds"] for each in told["failing_tasks"]] == ([holds] if kinds else [])
+
+
+def test_what_a_failing_task_owes_is_told_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    state = failing(SWEEP)._replace(owed={("maintenance", SHEDDABLE): 3})
+    assert shown(state, capsys)[1:] == [["maintenance", "sheddable", "20%", f"target failing: task {EXPORT}", "0", "3"]]
+
+
+@pytest.mark.parametrize(
+    ("level", "mode", "words"),
+    [
+        (LevelControl(1, AT, sheds=frozenset()), GateMode.ENFORCE, "objective fast burns at L1: only watched"),
+        (LevelControl(3, AT), GateMode.ENFORCE, "objective fast burns at L3: sheds every queue"),
+        (
+            LevelControl(2, AT, sheds=frozenset({"b", "a"})),
+            GateMode.OBSERVE,
+            "objective fast burns at L2: sheds a, b (only observed)",
+        ),
+        (LevelControl(0, AT), GateMode.ENFORCE, None),
+        (LevelControl(3, AT), GateMode.OFF, None),
+    ],
+)
+def test_an_objective_that_burns_is_told_once(
+    level: LevelControl, mode: GateMode, words: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = ControlState(Controllers(levels={"fast": level}), AT, leads=True, is_on=True, modes={**MODES, "slo": mode})
+    first, *others = shown(state, capsys)
+    assert first == ["adaptive control: nothing is throttled"]
+    assert others[1:] == ([] if words is None else [[words, "0"]])
+
+
+def test_of_two_objectives_for_a_queue_both_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    levels = {"slow": LevelControl(1, AT - 5), "fast": LevelControl(2, AT, sheds=frozenset({"maintenance"}))}
+    state = failing(SWEEP)._replace(controllers=Controllers(levels=levels))
+    assert shown(state, capsys)[1:] == [
+        ["maintenance", "sheddable", "0%", "objective fast at L2", "0"],
+        ["objective fast burns at L2: sheds maintenance", "0"],
+        ["objective slow burns at L1: sheds every queue", "-5"],
+    ]
+
+
+UNSERVED = QueueControl(None, WaitBasis.STUCK, 7, AT, since=AT, unserved_since=AT - 9)
+WAITS = ["without end: nothing is completed", "7"]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "pins", "rows"),
+    [
+        ([CRITICAL_PLUS], (), [["maintenance", "all", "100%", "no consumer", "-9", *WAITS]]),
+        ([CRITICAL_PLUS, SHEDDABLE], (), [["maintenance", "sheddable", "0%", "no consumer", "-9", *WAITS]]),
+        (
+            [CRITICAL_PLUS, SHEDDABLE],
+            (Pin("maintenance", None, 500_000, AT, None, ""),),
+            [["maintenance", "sheddable", "50%", "pinned", "0", *WAITS], ["maintenance", "no consumer", "-9", *WAITS]],
+        ),
+    ],
+)
+def test_that_nobody_serves_a_queue_is_told_whatever_goes_to_it(
+    jobs: list[Criticality], pins: tuple[Pin, ...], rows: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = failing(*(a_job(each.value, each) for each in jobs), pins=pins)
+    told = shown(state._replace(controllers=Controllers(queues={"maintenance": UNSERVED})), capsys)
+    assert [row for row in told if row[0] == "maintenance"] == rows
+
+
 def test_a_fire_that_is_still_owed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     state = ControlState(Controllers(), AT, leads=True, is_on=True, owed={("q", SHEDDABLE): 3})
     assert shown(state, capsys)[1] == ["q", "sheddable", "100%", "3"]
@@ -179,8 +285,19 @@ def test_the_same_as_json() -> None:
         "messages": 120,
         "unserved": False,
     }
-    assert told["objectives"][1] == {"objective": "orders_fast", "level": 2, "since": "2026-01-05T12:00:00.000Z"}
-    assert told["failing_tasks"] == [{"task": "maintenance.export", "rate": 0.2, "since": "2026-01-05T12:00:00.000Z"}]
+    assert told["objectives"] == [
+        {"objective": "calm", "level": 0, "since": "2026-01-05T12:00:00.000Z", "sheds": None},
+        {"objective": "orders_fast", "level": 2, "since": "2026-01-05T12:00:00.000Z", "sheds": ["market_data"]},
+    ]
+    assert told["failing_tasks"] == [
+        {
+            "task": "maintenance.export",
+            "rate": 0.2,
+            "since": "2026-01-05T12:00:00.000Z",
+            "observed": False,
+            "holds": None,
+        }
+    ]
     assert told["owed"] == [{"queue": "maintenance", "criticality": "sheddable", "count": 2}]
     assert told["coalesced"] == [{"queue": "maintenance", "criticality": "sheddable", "count": 31}]
     assert control_state_as_json(None) is None

@@ -4,12 +4,13 @@ import pytest
 
 from packages.scheduling.control.controllers import NEUTRAL, Controllers, QueueControl
 from packages.scheduling.control.policy import ControlPolicy
-from packages.scheduling.decision import Reason
+from packages.scheduling.decision import SCHEDULE, Reason
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import HOUR_MS, SECOND_MS
 from packages.scheduling.model import Criticality
+from packages.scheduling.policies import DEFAULT_POLICIES, CatchUp, CatchUpMode, Policies
 from packages.scheduling.readings import QueueReading
-from packages.scheduling.served_again import asked_soon, newly_served
+from packages.scheduling.served_again import asked_anew, newly_served
 from packages.scheduling.slot import Slot
 from packages.scheduling.snapshot import Reading, Snapshot
 from packages.scheduling.state import JobState, OpenFire
@@ -59,22 +60,58 @@ def test_many_wait_no_longer_than_they_would_have() -> None:
     assert out[-1] <= 2 * ASK_AGAIN_MS
 
 
-def waiting(reason: Reason = Reason.NO_CONSUMER, next_in_ms: int = HOUR_MS) -> Slot:
-    fire = OpenFire(MIDNIGHT, MIDNIGHT, "schedule", MIDNIGHT + 2 * MINUTE, reason, MIDNIGHT)
-    return Slot(a_job(), JobState(MIDNIGHT, open=(fire,)), planned=MIDNIGHT + next_in_ms)
+def test_a_job_that_fires_in_a_few_minutes_is_left_to_its_next_fire() -> None:
+    # One message of each went out before anybody knew, and is run: what waited as well would be a second one.
+    assert published(3 * MINUTE) == []
 
 
-def test_who_waits_for_something_else_or_elsewhere_or_fires_again_in_a_few_minutes_is_left_alone() -> None:
-    assert asked_soon([waiting()], {"area"}, MIDNIGHT).keys() == {"area.job"}
-    assert asked_soon([waiting()], {"elsewhere"}, MIDNIGHT) == {}
-    assert asked_soon([waiting(Reason.THROTTLED)], {"area"}, MIDNIGHT) == {}
-    assert asked_soon([waiting(next_in_ms=2 * ASK_AGAIN_MS)], {"area"}, MIDNIGHT) == {}
+ASKED_AT = MIDNIGHT + 2 * MINUTE
+ALL = Policies(catch_up=CatchUp(CatchUpMode.ALL))
+STALE_AFTER_3_MINUTES = Policies(max_staleness_ms=3 * MINUTE)
+
+
+def waiting(
+    reason: Reason = Reason.NO_CONSUMER,
+    next_in_ms: int = HOUR_MS,
+    *,
+    criticality: Criticality = Criticality.SHEDDABLE,
+    policies: Policies = DEFAULT_POLICIES,
+    origin: str = SCHEDULE,
+) -> Slot:
+    fire = OpenFire(MIDNIGHT, MIDNIGHT, origin, ASKED_AT, reason, MIDNIGHT)
+    job = a_job(criticality=criticality, policies=policies)
+    return Slot(job, JobState(MIDNIGHT, open=(fire,)), planned=MIDNIGHT + next_in_ms)
+
+
+def test_who_waits_for_something_else_or_elsewhere_is_left_alone() -> None:
+    assert asked_anew([waiting()], {"area"}, MIDNIGHT).keys() == {"area.job"}
+    assert asked_anew([waiting()], {"elsewhere"}, MIDNIGHT) == {}
+    assert asked_anew([waiting(Reason.THROTTLED)], {"area"}, MIDNIGHT) == {}
+
+
+@pytest.mark.parametrize(
+    ("slot", "asked_at"),
+    [
+        (waiting(next_in_ms=2 * ASK_AGAIN_MS), MIDNIGHT + 2 * ASK_AGAIN_MS),
+        # The next one is there before it.
+        (waiting(next_in_ms=MINUTE), ASKED_AT),
+        # It may not wait for so long.
+        (waiting(next_in_ms=2 * ASK_AGAIN_MS, policies=STALE_AFTER_3_MINUTES), MIDNIGHT + 3 * MINUTE),
+        # The next one does not take it up.
+        (waiting(next_in_ms=2 * ASK_AGAIN_MS, policies=ALL), ASKED_AT),
+        (waiting(next_in_ms=2 * ASK_AGAIN_MS, origin="trigger:1"), ASKED_AT),
+        # It waits no longer than it must.
+        (waiting(next_in_ms=2 * ASK_AGAIN_MS, criticality=Criticality.CRITICAL), ASKED_AT),
+    ],
+)
+def test_what_the_next_fire_takes_up_within_a_few_minutes_waits_for_it(slot: Slot, asked_at: int) -> None:
+    state = asked_anew([slot], {"area"}, MIDNIGHT).get("area.job", slot.state)
+    assert [fire.retry_at for fire in state.open] == [asked_at]
 
 
 def test_what_is_asked_again_sooner_by_itself_stays_so() -> None:
     slot = waiting()
-    late = MIDNIGHT + 2 * MINUTE - 1
-    [state] = asked_soon([slot] * 200, {"area"}, late).values()
+    [state] = asked_anew([slot] * 200, {"area"}, ASKED_AT - 1).values()
     assert state == slot.state
 
 

@@ -85,12 +85,15 @@ def test_the_control_is_told_by_queue_criticality_and_objective() -> None:
     kind = ("q", Criticality.SHEDDABLE)
     labels = {"queue": "q", "criticality": "sheddable"}
     assert value(metrics, "minsy_beat_rate", labels) is None
-    control = ControlFacts(rates={kind: 0.25}, waits_s={"q": 1.5}, levels={"fast": 2}, owed={kind: 3})
+    control = ControlFacts(
+        rates={kind: 0.25}, waits_s={"q": 1.5}, levels={"fast": 2}, owed={kind: 3}, targets={"t": 0.2}
+    )
     metrics.tell(Facts(control=control))
     assert value(metrics, "minsy_beat_rate", labels) == 0.25
     assert value(metrics, "minsy_beat_owed_fires", labels) == 3
     assert value(metrics, "minsy_beat_queue_wait_seconds", {"queue": "q"}) == 1.5
     assert value(metrics, "minsy_beat_slo_level", {"objective": "fast"}) == 2
+    assert value(metrics, "minsy_beat_failing_task_rate", {"task": "t"}) == 0.2
 
 
 def test_where_it_stands_is_one_of_all() -> None:

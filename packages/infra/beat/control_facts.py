@@ -1,4 +1,4 @@
-"""What the adaptive control does, for the metrics and for `minsy status`: rates, waits, levels, and who owes a fire."""
+"""What the adaptive control does, for the metrics: rates, waits, levels, tasks that fail, and who owes a fire."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
@@ -19,7 +19,7 @@ _MS_PER_S: Final = float(SECOND_MS)
 
 
 def control_facts(engine: Engine, snapshot: Snapshot, now: int) -> ControlFacts:
-    """As of the last tick, under whose `snapshot` the gates were asked. Of very many queues only the first ones.
+    """As of the last tick, under whose `snapshot` the gates were asked. Of very many only the first ones are told.
 
     A queue and criticality has a rate if there are jobs of it, or a pin: as `minsy status` tells it, that of the job of
     which least goes out, whoever is exempt. All of them have the same, but for critical jobs that nobody serves, which
@@ -35,6 +35,7 @@ def control_facts(engine: Engine, snapshot: Snapshot, now: int) -> ControlFacts:
         waits_s={queue: wait_ms / _MS_PER_S for queue, wait_ms in waits.items() if wait_ms is not None},
         levels={name: controllers.levels[name].level for name in sorted(controllers.levels)[:MOST_QUEUES]},
         owed=_owed(engine.debt),
+        targets={task: controllers.targets[task].rate / ONE for task in sorted(controllers.targets)[:MOST_QUEUES]},
     )
 
 

@@ -1,7 +1,7 @@
 """Beat's numbers as families of Prometheus metrics, made each time that somebody asks for them.
 
 Imported by the thread that serves them, and by nothing that beat needs to start. The labels are words of enumerations,
-the queues of known jobs (bounded in number), and the markets of the calendars in use.
+the queues of known jobs, objectives and tasks that fail (bounded in number), and the markets of the calendars in use.
 """
 
 from collections.abc import Callable, Iterator
@@ -118,6 +118,14 @@ class BeatCollector(Collector):
         for objective, level in control.levels.items():
             levels.add_metric([objective], level)
         yield levels
+        targets = GaugeMetricFamily(
+            "minsy_beat_failing_task_rate",
+            "The share of the fires of a task that fails that is let through, or would be while its gate observes.",
+            labels=["task"],
+        )
+        for task, rate in control.targets.items():
+            targets.add_metric([task], rate)
+        yield targets
 
 
 def beat_registry(metrics: BeatMetrics, monotonic_s: Callable[[], float]) -> CollectorRegistry:

@@ -32,13 +32,15 @@ class ControlFacts(NamedTuple):
     """Of the adaptive control, while this replica leads and there is one; all bounded in number.
 
     `rates`: the share of the fires that is let through, by queue and criticality. `waits_s`: by queue, where known.
-    `levels`: by objective. `owed`: jobs that owe a fire.
+    `levels`: by objective. `owed`: jobs that owe a fire. `targets`: by task that fails, the share of its fires that
+    is let through, or would be while the gate only observes.
     """
 
     rates: Mapping[tuple[str, Criticality], float] = MappingProxyType({})
     waits_s: Mapping[str, float] = MappingProxyType({})
     levels: Mapping[str, int] = MappingProxyType({})
     owed: Mapping[tuple[str, Criticality], int] = MappingProxyType({})
+    targets: Mapping[str, float] = MappingProxyType({})
 
 
 NO_CONTROL: Final = ControlFacts()

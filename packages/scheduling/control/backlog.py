@@ -111,10 +111,12 @@ def _need(queue: str, sight: Sight, policy: BacklogPolicy, now: int, *, is_throt
     # A burst is not grave, or shrinks; and whoever is throttled, or shares workers with one that is, has no burst. By
     # length alone nobody knows how soon it will have drained.
     is_plain = is_throttled or (is_grave and grown > 0 and not control.by_length)
-    if now - control.looked_at < (policy.again_ms if is_plain else policy.standing_ms):
-        return None
     is_new = not is_throttled or (control.since is not None and now - control.since < policy.drained_ms)
     is_deep = is_new or (is_grave and grown >= 0)
+    # The longer look is the one with less noise in it.
+    is_soon = is_plain and (is_new or is_grave)
+    if now - control.looked_at < (policy.again_ms if is_soon else policy.standing_ms):
+        return None
     look = look_at(control, sight.reading, policy, target_ms, now, is_deep=is_deep)
     return Need(queue, look, grown, is_grave)
 

@@ -1,13 +1,23 @@
 """The adaptive control of one engine: its state, the jobs that it is about, and when an interval is over."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from packages.scheduling.control.controllers import NEUTRAL
 from packages.scheduling.control.policy import ControlPolicy
-from packages.scheduling.control.step import Step, as_held, is_due, modes_of, step, without_queue
+from packages.scheduling.control.step import (
+    Step,
+    TaskKind,
+    as_held,
+    is_due,
+    modes_of,
+    of_held_tasks,
+    step,
+    without_queue,
+)
 from packages.scheduling.decision import Decision, Reason
+from packages.scheduling.gates import failing_target
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.snapshot import Snapshot
 
@@ -30,6 +40,8 @@ class Controlling:
         self._step: Step = step
         self._jobs: Counter[tuple[str, Criticality]] = Counter()
         self._present: dict[str, list[Criticality]] | None = None
+        # Of the jobs that a failing task may have held: no others, since there may be as many tasks as jobs.
+        self._tasks: Counter[TaskKind] = Counter()
         # Since the last interval: the controllers stay one object in between, which is kept once.
         self._taken_up: Counter[tuple[str, Criticality]] = Counter()
 
@@ -51,6 +63,8 @@ class Controlling:
         self._jobs[key] += 1
         if self._jobs[key] == 1:
             self._present = None
+        if failing_target.may_hold(job.criticality):
+            self._tasks[_task_kind(job)] += 1
 
     def remove(self, job: Job) -> None:
         """There is one less."""
@@ -59,14 +73,19 @@ class Controlling:
         if not self._jobs[key]:
             del self._jobs[key]
             self._present = None
+        if failing_target.may_hold(job.criticality):
+            kind = _task_kind(job)
+            self._tasks[kind] -= 1
+            if not self._tasks[kind]:
+                del self._tasks[kind]
 
     @property
     def kinds(self) -> Collection[tuple[str, Criticality]]:
         """Of which queues and criticalities there are jobs."""
         return self._jobs.keys()
 
-    def controlled(self, snapshot: Snapshot, now: int) -> Snapshot:
-        """The snapshot with what the gates are to go by, after an interval that may be over."""
+    def controlled(self, snapshot: Snapshot, now: int, slots: Mapping[str, HasJob]) -> Snapshot:
+        """The snapshot with what the gates are to go by, after an interval that may be over. `slots`: all jobs."""
         policy = self._policy
         if policy is None:
             return snapshot
@@ -76,7 +95,8 @@ class Controlling:
             coalesced = Counter(self.controllers.coalesced) + self._taken_up
             self._taken_up.clear()
             before = self.controllers._replace(coalesced=dict(coalesced)) if coalesced else self.controllers
-            self.controllers = self._step(before, snapshot, policy, self._by_queue(), now)
+            before, seen = of_held_tasks(before, snapshot, self._not_exempt(snapshot, slots, now), now)
+            self.controllers = self._step(before, seen, policy, self._by_queue(), now)
         # Neutral, not merely without effect: the gates then have nothing to look at.
         controllers = self.controllers if self.controllers.throttles else NEUTRAL
         return snapshot._replace(gate_modes=modes, controllers=controllers)
@@ -92,9 +112,17 @@ class Controlling:
             for job in (slots[decision.job].job,)
         )
 
+    def _not_exempt(self, snapshot: Snapshot, slots: Mapping[str, HasJob], now: int) -> Iterable[TaskKind]:
+        exempt = [slots[name].job for name, said in snapshot.exempt.items() if said.holds(now) and name in slots]
+        return (self._tasks - Counter(map(_task_kind, exempt))).keys() if exempt else self._tasks.keys()
+
     def _by_queue(self) -> Mapping[str, Sequence[Criticality]]:
         if self._present is None:
             self._present = {}
             for queue, criticality in self._jobs:
                 self._present.setdefault(queue, []).append(criticality)
         return self._present
+
+
+def _task_kind(job: Job) -> TaskKind:
+    return job.task, job.queue, job.criticality

@@ -12,6 +12,9 @@ stands for the 1 / rate of them that there would have been: both counts are divi
 So one probe that goes well by luck does not open the gate, many that do open it within a few control intervals, and a
 throttle that nothing speaks for wears off.
 
+A task of which no job is held is not asked about here. Of one that has critical jobs as well nobody tells their runs
+apart; they, too, stand for several. The share that goes well hardly changes by it, only fewer runs are asked for.
+
 Source: Google SRE book, chapter 21, "Client-Side Throttling"; Envoy's admission control. It decides nothing about a
 single fire.
 """

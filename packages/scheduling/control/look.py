@@ -21,6 +21,8 @@ _WEIGHT: Final = 4
 _SAYS_LITTLE: Final = 800_000
 # A queue that drains slowly is not cut below this share of what fits: what has piled up takes its time.
 _AT_LEAST: Final = 950_000
+# Behind the deep cuts what is still too much may take so many times as long to drain.
+_PATIENT: Final = 3
 # What is taken back of a rate that left too little room for others.
 _BESIDE: Final = 850_000
 
@@ -58,7 +60,7 @@ def look_at(  # noqa: PLR0913  # all that is known of one queue
     if arrived <= 0:
         return Look(0, None, drains)
     surplus = messages - messages * target_ms // control.wait_ms
-    wanted = max(0, completed - surplus)
+    wanted = max(0, completed - (surplus if is_deep else surplus // _PATIENT))
     return Look(max(0, min(most, ONE - wanted * ONE // arrived)), completed * ONE // arrived, drains)
 
 

@@ -31,12 +31,12 @@ class BacklogPolicy:
     """When a queue counts as overloaded, and how its rates answer.
 
     `target_ms`: the wait that may stand in a queue, unless `targets_ms` has one for it; `target_messages`: the length,
-    where nothing else is known. `standing_ms`: for how long the wait must never have been below it (CoDel's INTERVAL),
-    `again_ms` once the queue is throttled. An overloaded rate is cut so that the queue is down to its target after
-    `drained_ms`: by `decrease` at most, and by `most_decrease` where it has just begun, or where the wait is `grave`
-    targets. While the wait is at most the share `calm` of the target, `increase` is added to a rate in each control
-    interval, and twice as much after each `standing_ms` of it, doubled `most_doubled` times at most. `least_rates`: how
-    far each criticality may be throttled; critical_plus never is.
+    where nothing else is known. `standing_ms`: for how long the wait must never have been below it (CoDel's INTERVAL);
+    `again_ms` where a throttle has just begun, or the wait is `grave` targets. An overloaded rate is cut so that the
+    queue is down to its target after `drained_ms`, by `most_decrease` at most; where it has neither just begun nor is
+    grave, after some times as long, by `decrease` at most. While the wait is at most the share `calm` of the target,
+    `increase` is added to a rate in each control interval, and twice as much after each `standing_ms` of it, doubled
+    `most_doubled` times at most. `least_rates`: how far each criticality may be throttled; critical_plus never is.
 
     Sources: Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 10(5), 2012; Chiu and Jain, Computer Networks
     and ISDN Systems 17(1), 1989.
@@ -50,7 +50,7 @@ class BacklogPolicy:
     again_ms: int = 30 * SECOND_MS
     drained_ms: int = MINUTE_MS
     calm: int = 100_000
-    decrease: int = 30_000
+    decrease: int = 40_000
     most_decrease: int = 900_000
     grave: int = 4
     increase: int = 2_000

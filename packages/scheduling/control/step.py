@@ -1,6 +1,6 @@
 """One control interval of all controllers: from what was known and what the probes say now, what is to hold next."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from packages.scheduling.control.backlog import step_queues
@@ -16,9 +16,15 @@ from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Snapshot
 from packages.scheduling.throttle import PINS, pin_of_kind
 
+# A task, and the queue and criticality of jobs that run it.
+TaskKind = tuple[str, str, Criticality]
+
 
 class Step(Protocol):
-    """How the controllers of one interval follow from those of the last one. Pure."""
+    """How the controllers of one interval follow from those of the last one. Pure.
+
+    Of the tasks it is told only those that `of_held_tasks` leaves.
+    """
 
     def __call__(
         self, controllers: Controllers, snapshot: Snapshot, policy: ControlPolicy, present: Present, now: int
@@ -80,12 +86,33 @@ def _left_to_find(present: Present, snapshot: Snapshot, now: int) -> Present:
     }
 
 
+def of_held_tasks(
+    controllers: Controllers, snapshot: Snapshot, kinds: Iterable[TaskKind], now: int
+) -> tuple[Controllers, Snapshot]:
+    """Both without the tasks whose rate would hold no fire, and so would be that of nothing.
+
+    `kinds`: those of which there are jobs that are not exempt. A task that also has jobs that are left alone keeps its
+    rate for the others, and runs of all of them tell how it fares.
+    """
+    if not (controllers.targets or snapshot.tasks):
+        return controllers, snapshot
+    said = snapshot if snapshot.gate_modes.get(PINS, GateMode.ENFORCE) is GateMode.ENFORCE else None
+    held = {
+        task
+        for task, queue, criticality in kinds
+        if failing_target.may_hold(criticality) and (said is None or pin_of_kind(queue, criticality, said, now) is None)
+    }
+    targets = {task: target for task, target in controllers.targets.items() if task in held}
+    tasks = {task: reading for task, reading in snapshot.tasks.items() if task in held}
+    return controllers._replace(targets=targets), snapshot._replace(tasks=tasks)
+
+
 def _is_throttled(controllers: Controllers, queue: str, criticality: Criticality) -> bool:
     """Whether fires of this kind may be passed over. Of tasks that fail nobody knows here to which queues they go."""
     control = controllers.queues.get(queue)
     if control is not None and (control.unserved or criticality in control.rates):
         return True
-    if controllers.targets and not criticality.is_critical:
+    if controllers.targets and failing_target.may_hold(criticality):
         return True
     return any(slo.rate_of(level, queue, criticality) < ONE for level in controllers.levels.values())
 

@@ -26,7 +26,8 @@ class Recovery:
 
     `backlog_ms`: from the event's end until the backlog was gone; None: it was not. `critical_start`: of each critical
     job that had a message waiting at the event's end, how long after it the first of them was begun.
-    `most_stale_runs`: how many messages of one sheddable job at most that waited then were run.
+    `most_stale_runs`: how many fires of one sheddable job at most were run after it that had been planned for before,
+    whether they waited as messages or were published after it.
     """
 
     what: str
@@ -57,9 +58,7 @@ def _recovery(outcome: Outcome, event: Event) -> Recovery:
     for message in started:
         if message.criticality.is_critical and message.published_at <= end and message.started_at is not None:
             critical[message.job] = min(message.started_at - end, critical.get(message.job, scenario.length_ms))
-    stale = Counter(
-        message.job for message in started if message.published_at < end and not message.criticality.is_critical
-    )
+    stale = Counter(message.job for message in started if message.planned < end and not message.criticality.is_critical)
     return Recovery(
         what=_words(event),
         began=event.at,

@@ -63,9 +63,13 @@ def test_a_throttled_queue_is_looked_at_again_sooner_and_cut_a_little_at_a_time(
     # What has just begun is not known well yet, and may have to be cut as deep once more.
     control.step(1, area=waiting(6_000))
     assert control.rate(SHEDDABLE) == begun * (ONE - control.policy.most_decrease) // ONE
-    control.step(2 * again, area=waiting(6_000))
+    # Later a look takes in more, where it is not grave.
+    standing = control.policy.standing_ms // INTERVAL_MS
+    control.step(standing, area=waiting(6_000))
     later = control.rate(SHEDDABLE)
-    control.step(again, area=waiting(6_000))
+    control.step(standing - 1, area=waiting(6_000))
+    assert control.rate(SHEDDABLE) == later
+    control.step(1, area=waiting(6_000))
     assert control.rate(SHEDDABLE) == later * (ONE - control.policy.decrease) // ONE
     later = control.rate(SHEDDABLE)
     control.step(again, area=waiting(6_000 * control.policy.grave))
@@ -149,8 +153,8 @@ def test_what_fits_is_learnt_from_every_look_a_little_and_a_queue_that_drains_is
         fits.append(control.queues["area"].fits[SHEDDABLE])
         lowest = min(lowest, control.rate(SHEDDABLE) * 1_000 // fits[-1])
     learnt = [after for before, after in pairwise(fits) if after != before]
-    assert all(0.97 < after / before < 1 for before, after in pairwise([first, *learnt]))
-    assert 945 <= lowest < 1_000
+    assert all(0.95 < after / before < 1 for before, after in pairwise([first, *learnt]))
+    assert 900 <= lowest < 1_000
 
 
 def test_a_rate_rises_faster_the_longer_it_is_calm() -> None:

@@ -120,7 +120,7 @@ def test_what_is_only_a_little_too_much_is_cut_a_little() -> None:
     control.step(30, area=length(0))
     risen = control.rate(SHEDDABLE)
     again = control.policy.again_ms // INTERVAL_MS
-    control.step(again + 1, area=length(LIMIT + 1))
+    control.step(UNTIL_STANDING, area=length(LIMIT + 1))
     assert control.rate(SHEDDABLE) == risen * (ONE - control.policy.decrease) // ONE
     control.step(again, area=length(LIMIT * control.policy.grave))
     assert control.rate(SHEDDABLE) == LEAST

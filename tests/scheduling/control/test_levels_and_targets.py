@@ -1,12 +1,13 @@
 """The engine under objectives that burn and tasks that fail: who makes room, for how long, and back to all."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
 from packages.scheduling.control.burn import WINDOWS_MS
-from packages.scheduling.control.controllers import Controllers
+from packages.scheduling.control.controllers import Controllers, TargetControl
 from packages.scheduling.control.objective import Measure, Objective
 from packages.scheduling.control.policy import ControlPolicy, SloPolicy, TargetPolicy
 from packages.scheduling.control.shares import ONE
@@ -16,7 +17,7 @@ from packages.scheduling.instants import SECOND_MS
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode
 from packages.scheduling.readings import ObjectiveReading, TaskReading, WindowCount
-from packages.scheduling.snapshot import Reading, Snapshot
+from packages.scheduling.snapshot import Exemption, Pin, Reading, Snapshot
 from packages.scheduling.state import JobState
 from tests.scheduling.jobs import MIDNIGHT, MINUTE, a_job
 
@@ -39,6 +40,8 @@ class Driven:
             self.engine.add(job, JobState(MIDNIGHT, job.trigger.describe()), MIDNIGHT)
         self.engine.use_control(policy)
         self.now = MIDNIGHT
+        self.pins: tuple[Pin, ...] = ()
+        self.exempt: tuple[str, ...] = ()
 
     @property
     def controllers(self) -> Controllers:
@@ -54,7 +57,14 @@ class Driven:
         self.now += INTERVAL_MS
         objectives = {} if bad is None else {"orders": Reading(burnt(bad), self.now)}
         read = {task: Reading(each, self.now) for task, each in (tasks or {}).items()}
-        snapshot = Snapshot(self.now, gate_modes=modes or {}, objectives=objectives, tasks=read)
+        snapshot = Snapshot(
+            self.now,
+            gate_modes=modes or {},
+            objectives=objectives,
+            tasks=read,
+            pins={(pin.queue, pin.criticality): pin for pin in self.pins},
+            exempt={name: Exemption(name, MIDNIGHT, None, "") for name in self.exempt},
+        )
         return [each for each in self.engine.tick(snapshot, self.now).decisions if each.nominal == self.now]
 
 
@@ -101,6 +111,54 @@ def test_a_task_that_fails_is_probed_and_goes_on_when_it_succeeds() -> None:
         intervals += 1
     assert intervals <= 4
     assert [each.verdict for each in driven.ticked()] == [Verdict.FIRE] * 4
+
+
+ALL_FAIL: Final = {each.value: FAILING for each in Criticality}
+HELD: Final = {"sheddable", "sheddable_plus"}
+
+
+def test_a_task_has_a_rate_only_while_it_has_a_job_that_would_be_held() -> None:
+    driven = Driven(POLICY)
+    driven.ticked(tasks=ALL_FAIL)
+    assert driven.controllers.targets.keys() == HELD
+    # As one that another version has left, or of a job that has become critical since.
+    left = {**driven.controllers.targets, "critical": TargetControl(850_000, MIDNIGHT)}
+    driven.engine.put_controllers(driven.controllers._replace(targets=left))
+    driven.ticked()
+    assert driven.controllers.targets.keys() == HELD
+    # Of both kinds: it has one for those that are held.
+    shared = replace(driven.engine.job("sheddable"), name="another", task="critical")
+    driven.engine.add(shared, None, driven.now)
+    driven.ticked(tasks=ALL_FAIL)
+    assert driven.controllers.targets.keys() == {*HELD, "critical"}
+    driven.engine.remove("another")
+    driven.engine.remove("sheddable")
+    driven.ticked(tasks=ALL_FAIL)
+    assert driven.controllers.targets.keys() == {"sheddable_plus"}
+
+
+def a_pin(criticality: Criticality | None, *, until: int | None = None) -> Pin:
+    return Pin("area", criticality, ONE, MIDNIGHT, until, "")
+
+
+def test_a_task_whose_jobs_are_all_pinned_or_exempt_has_none_either() -> None:
+    driven = Driven(POLICY)
+    driven.pins = (a_pin(Criticality.SHEDDABLE),)
+    driven.ticked(tasks=ALL_FAIL)
+    assert driven.controllers.targets.keys() == {"sheddable_plus"}
+    driven.pins = (a_pin(None),)
+    driven.ticked(tasks=ALL_FAIL)
+    assert not driven.controllers.targets
+    # Suspended, or over.
+    driven.ticked(tasks=ALL_FAIL, modes={"pin": GateMode.OBSERVE})
+    assert driven.controllers.targets.keys() == HELD
+    driven.pins, driven.exempt = (a_pin(None, until=driven.now),), ("sheddable", "of nobody")
+    driven.ticked(tasks=ALL_FAIL)
+    assert driven.controllers.targets.keys() == {"sheddable_plus"}
+    another = replace(driven.engine.job("sheddable"), name="another")
+    driven.engine.add(another, None, driven.now)
+    driven.ticked(tasks=ALL_FAIL)
+    assert driven.controllers.targets.keys() == HELD
 
 
 @pytest.mark.parametrize("by_operator", [False, True])

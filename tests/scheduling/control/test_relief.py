@@ -53,7 +53,7 @@ def test_what_a_queue_that_does_not_shrink_needs_is_cut_until_it_does_and_then_f
     """Neither grave nor a burst: three targets, for as long as it takes."""
     control = Stepped(present={"trading": (CRITICAL,), "area": (SHEDDABLE, PLUS)})
     group = frozenset(control.present)
-    for _ in range(720):
+    for _ in range(1_440):
         trading = waiting(15_000, messages=50, completed=100)._replace(group=group)
         control.step(1, trading=trading, area=EMPTY._replace(group=group))
     assert control.rate(SHEDDABLE) == 0

@@ -131,6 +131,22 @@ def test_recovery_is_from_the_end_of_the_event_until_the_backlog_is_gone_for_goo
     assert recovery.critical_start is None
 
 
+@pytest.mark.parametrize(
+    ("every_ms", "stale"),
+    [
+        # One message went out before anybody knew, and the next fire takes up what waited.
+        (3 * MINUTE, 1),
+        # There is no next fire for a while, so what waited goes out, too.
+        (10 * MINUTE, 2),
+    ],
+)
+def test_what_was_due_before_the_return_counts_as_stale_whenever_it_was_published(every_ms: int, stale: int) -> None:
+    group = a_group(count=20, every_ms=every_ms)
+    scenario = a_scenario(group, events=(Stopped(30 * MINUTE - SECOND, "worker", 14 * MINUTE),))
+    (recovery,) = report_of(simulate(scenario, Strategy.ADAPTIVE)).recoveries
+    assert recovery.most_stale_runs == stale
+
+
 def test_a_backlog_that_stays_is_not_gone() -> None:
     group = a_group(count=6, service=ServiceTime(9 * SECOND))
     events = (Slowed(10 * MINUTE, 3.0), Backlog(20 * MINUTE, "sweep", 50))
