@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from packages.catalogue.jobs import JOBS, enabled_jobs
 from packages.infra.control.control import Control
-from packages.infra.queue.broker_redis import open_state_redis
+from packages.infra.queue.broker_redis import BrokerRedis, open_state_redis
 from packages.infra.telemetry.instants import rfc3339
 from packages.scheduling.control.controllers import NEUTRAL, Controllers, LevelControl
 from packages.scheduling.control.shares import ONE
@@ -31,7 +31,8 @@ class ControlState(NamedTuple):
     """What is known of the control at the instant `at`. `controllers` None: a stored state that cannot be read here.
 
     `leads`: whether anybody does; `is_on`: whether who leads says that publishing answers to anything. `modes`: what
-    the gates' objections do. `jobs`: those that the settings turn on. `exempt`: by job.
+    the gates' objections do. `jobs`: those that the settings turn on. `exempt`: by job. `is_kept`: whether
+    beat keeps what it knows anywhere else than in its own process.
     """
 
     controllers: Controllers | None
@@ -43,6 +44,7 @@ class ControlState(NamedTuple):
     owed: Mapping[Kind, int] = {}
     jobs: tuple[Job, ...] = ()
     exempt: Mapping[str, Exemption] = {}
+    is_kept: bool = True
 
     @property
     def known(self) -> Controllers:
@@ -88,9 +90,10 @@ def read_control_state(app: Celery, replicas: "Replicas", control: Control, at: 
     """
     from packages.infra.beat.standing import Standing
 
+    redis = open_state_redis(app)
     leader = next((each for each in replicas.living if each.standing is Standing.LEADING), None)
     return ControlState(
-        controllers=_stored(app),
+        controllers=NEUTRAL if redis is None else _stored(redis),
         at=at,
         leads=leader is not None,
         is_on=leader is not None and bool(leader.control),
@@ -99,16 +102,14 @@ def read_control_state(app: Celery, replicas: "Replicas", control: Control, at: 
         owed=leader.owed if leader is not None else {},
         jobs=enabled_jobs(get_beat_settings()),
         exempt={each.job: each for each in control.exemptions},
+        is_kept=redis is not None,
     )
 
 
-def _stored(app: Celery) -> Controllers | None:
+def _stored(redis: BrokerRedis) -> Controllers | None:
     from packages.infra.beat.kept_controllers import KeptControllers
     from packages.infra.beat.stored_values import ForeignValueError
 
-    redis = open_state_redis(app)
-    if redis is None:
-        return NEUTRAL
     try:
         return KeptControllers(redis).read() or NEUTRAL
     except ForeignValueError:

@@ -177,7 +177,7 @@ def _queues(celery_app: Celery) -> list[QueueRow]:
     with celery_app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=1, timeout=2)
         declared = DeclaredQueues(connection)
-        return [QueueRow(queue.name, declared.ready(queue.name)) for queue in QUEUES]
+        return [QueueRow(queue.name, declared.ask(queue.name).ready) for queue in QUEUES]
 
 
 def _jobs(celery_app: Celery, beat: BeatSettings) -> list[JobRow]:

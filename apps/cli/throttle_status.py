@@ -21,6 +21,8 @@ _BASIS_IN_WORDS: Mapping[WaitBasis, str] = {
     WaitBasis.EMPTY: "empty",
     WaitBasis.OLDEST: "oldest message",
     WaitBasis.ESTIMATE: "by length and pace",
+    WaitBasis.STUCK: "without end: nothing is completed",
+    WaitBasis.LENGTH: "not known, judged by length",
 }
 _NOBODY: Final = "no consumer"
 
@@ -38,8 +40,17 @@ def print_control_state(state: ControlState, *, since: Callable[[int], str]) -> 
     rows = list(_rows(state, since))
     if not rows and state.is_on:
         typer.echo("adaptive control: nothing is throttled")
+    elif not rows and not state.is_kept:
+        typer.echo(
+            "adaptive control: it cannot be seen here, for beat keeps what it knows in its own process; "
+            "with BEAT_STATE_URL it tells"
+        )
     elif not rows:
         typer.echo("adaptive control: off" if state.leads else "adaptive control: no beat leads")
+    by_length = sorted(name for name, each in state.known.queues.items() if each.basis is WaitBasis.LENGTH)
+    if state.is_on and by_length:
+        queues = ", ".join(by_length)
+        typer.echo(f"adaptive control: nobody tells how long messages wait in {queues}: judged by their length")
     if state.is_on:
         rows += [*_rows_unserved(state, since, shown={str(row[0]) for row in rows}), *_rows_burning(state, since)]
     if state.is_on and is_wide():
@@ -130,6 +141,5 @@ def _wait_cells(control: QueueControl | None) -> tuple[str | None, int | None]:
     """How long a message waits, and how many do."""
     if control is None or control.basis is None:
         return None, None if control is None else control.messages
-    if control.wait_ms is None:
-        return "without end: nothing is completed", control.messages
-    return f"{control.wait_ms / SECOND_MS:.1f} s, {_BASIS_IN_WORDS[control.basis]}", control.messages
+    words = _BASIS_IN_WORDS[control.basis]
+    return words if control.wait_ms is None else f"{control.wait_ms / SECOND_MS:.1f} s, {words}", control.messages

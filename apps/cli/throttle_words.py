@@ -76,9 +76,7 @@ def _cause(opinion: Opinion, snapshot: Snapshot) -> str:
         case backlog.NAME if is_of_unserved(opinion, snapshot):
             return f"No worker that lives serves the queue {facts['queue']}{since}: {_kept_for_one(facts)}."
         case backlog.NAME:
-            wait_ms = facts.get("wait_ms")
-            waits = f", where messages wait {duration_in_words(wait_ms * ONE_MS)}," if isinstance(wait_ms, int) else ""
-            return f"The queue {facts['queue']}{waits} does not drain. It is throttled{since}: {share}."
+            return f"The queue {facts['queue']}{_standing(facts)}. It is throttled{since}: {share}."
         case slo.NAME:
             level = f"at level {facts['level']} of 3{since}"
             return f"The objective {facts['objective']} burns its error budget, {level}: {share}."
@@ -86,11 +84,21 @@ def _cause(opinion: Opinion, snapshot: Snapshot) -> str:
             return f"Nearly every run of the task {facts['task']} fails. It is throttled{since}: {share}, as probes."
 
 
+def _standing(facts: dict[str, str | int]) -> str:
+    wait_ms, messages = facts.get("wait_ms"), facts.get("messages")
+    if isinstance(wait_ms, int):
+        return f", where messages wait {duration_in_words(wait_ms * ONE_MS)}, does not drain"
+    if isinstance(messages, int):
+        return f", where {messages:,} messages wait and nobody tells for how long, does not get shorter"
+    return " does not drain"
+
+
 def _kept_for_one(facts: dict[str, str | int]) -> str:
     """What is there for a worker that comes: only critical work has a rate above none."""
     if not _rate(facts):
         return "one fire of the job waits for one"
-    return f"one message of the job is kept there, a new one when the one before is about to expire; {_share(facts)}"
+    kept = "one message of the job that is still alive is kept there, a new one when the one before is about to expire"
+    return f"{kept}; {_share(facts)}"
 
 
 def _outcome(opinion: Opinion, until: int | None) -> str:

@@ -48,6 +48,7 @@ def control_policy(settings: BeatSettings, objectives: tuple[Objective, ...] = (
             mode=GateMode(settings.backlog_gate),
             target_ms=_ms(settings.backlog_target_seconds),
             targets_ms={queue: _ms(target) for queue, target in settings.backlog_target_seconds_by_queue.items()},
+            target_messages=settings.backlog_target_messages,
             standing_ms=settings.backlog_standing_seconds * SECOND_MS,
             again_ms=settings.backlog_look_again_seconds * SECOND_MS,
             drained_ms=settings.backlog_drained_seconds * SECOND_MS,

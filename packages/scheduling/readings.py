@@ -6,11 +6,12 @@ from typing import NamedTuple
 class QueueReading(NamedTuple):
     """One queue.
 
-    `ready`: messages that wait at the broker. `oldest_ms`: for how long the oldest of them has waited, if it says.
-    `reserved`: messages that a worker has taken and not begun; `running`: begun and not ended. `completed`: runs that
-    ended in the last `over_ms`, well or not. `consumers`: workers that live and serve it; 0 only if one is known to
-    have served it and none does now. `group`: the queues that its workers serve, with itself; one object for all queues
-    that have the same.
+    `ready`: messages that wait at the broker, with those that have expired: most brokers keep them until a worker takes
+    and drops them. `oldest_ms`: for how long the oldest of them has waited, if it says. `reserved`: messages that a
+    worker has taken and not begun; `running`: begun and not ended. `completed`: runs that ended in the last `over_ms`,
+    well or not. `consumers`: workers that live and serve it; 0 only if the broker counts none, or if one is known to
+    have served it and none says so now. `group`: the queues that its workers serve, with itself; one object for all
+    queues that have the same.
     """
 
     ready: int | None = None

@@ -86,6 +86,7 @@ class BeatSettings(CommonSettings):
     backlog_gate: GateMode = "enforce"
     backlog_target_seconds: WaitSeconds = 5
     backlog_target_seconds_by_queue: WaitSecondsByQueue = Field(default_factory=dict)
+    backlog_target_messages: Count = 100
     backlog_standing_seconds: ShortSeconds = 60
     backlog_look_again_seconds: ShortSeconds = 30
     backlog_drained_seconds: ShortSeconds = 60

@@ -52,6 +52,7 @@ def test_every_threshold_can_be_set() -> None:
         backlog_gate="observe",
         backlog_target_seconds=2.5,
         backlog_target_seconds_by_queue={"maintenance": 15, "notifications": 0.75},
+        backlog_target_messages=30,
         backlog_standing_seconds=40,
         backlog_look_again_seconds=8,
         backlog_drained_seconds=50,
@@ -77,6 +78,7 @@ def test_every_threshold_can_be_set() -> None:
             mode=GateMode.OBSERVE,
             target_ms=2_500,
             targets_ms={"maintenance": 15_000, "notifications": 750},
+            target_messages=30,
             standing_ms=40_000,
             again_ms=8_000,
             drained_ms=50_000,
@@ -273,7 +275,7 @@ def test_a_target_above_a_period_is_told_by_the_shortest_job_of_the_queue() -> N
 
 def test_config_shows_every_threshold_and_what_it_may_be(tmp_path: Path) -> None:
     shown = {value.variable: value for value in effective_values("beat", {"MINSY_ENV_DIR": str(tmp_path)})}
-    assert len(CONTROL_FIELDS) == 24
+    assert len(CONTROL_FIELDS) == 25
     for field in CONTROL_FIELDS:
         assert shown[field.upper()].allowed
     assert shown["BACKLOG_LEAST_RATES"].value == '{"sheddable": 0.0, "sheddable_plus": 0.05, "critical": 1.0}'

@@ -53,6 +53,14 @@ def pins(rate: int, criticality: Criticality | None, until: int | None) -> Snaps
 
 STOPPED = Snapshot(NOW, controllers=rates(sheddable=0))
 QUARTER = Snapshot(NOW, controllers=rates(sheddable=250_000))
+LONG = Snapshot(
+    NOW,
+    controllers=Controllers(
+        queues={
+            JOB.queue: QueueControl(messages=412, rates={Criticality.SHEDDABLE: 100_000}, since=SINCE, by_length=True)
+        }
+    ),
+)
 UNSERVED = Snapshot(NOW, controllers=Controllers(queues={JOB.queue: QueueControl(unserved_since=SINCE)}))
 BURNING = Snapshot(NOW, controllers=Controllers(levels={"api": LevelControl(level=2, since=SINCE)}))
 FAILING = Snapshot(NOW, controllers=Controllers(targets={JOB.task: TargetControl(rate=200_000, since=SINCE)}))
@@ -80,6 +88,19 @@ def test_the_job_of_these_tests_is_sheddable() -> None:
             (
                 "The queue maintenance, where messages wait 1m13s, does not drain. It is throttled since "
                 "2026-11-22T11:50:00Z: none of the job's fires goes out. This fire is out of turn: it waits,"
+            ),
+            [
+                TRIGGER,
+                EXEMPT,
+                "minsy control pin 100% --queue maintenance --criticality sheddable --for 1h",
+                "minsy control gate backlog observe",
+            ],
+        ),
+        (
+            LONG,
+            (
+                "The queue maintenance, where 412 messages wait and nobody tells for how long, does not get shorter. "
+                "It is throttled since 2026-11-22T11:50:00Z: 10% of the job's fires go out."
             ),
             [
                 TRIGGER,
@@ -187,8 +208,9 @@ def test_critical_work_that_nobody_serves_is_told_as_it_is(capsys: pytest.Captur
     asked = replace(case(UNSERVED), explanation=explain(job, UNSERVED, NOW))
     print_explanation(asked)
     assert (
-        "No worker that lives serves the queue maintenance since 2026-11-22T11:50:00Z: one message of the job is kept "
-        "there, a new one when the one before is about to expire; 50% of the job's fires go out. This fire is"
+        "No worker that lives serves the queue maintenance since 2026-11-22T11:50:00Z: one message of the job that is "
+        "still alive is kept there, a new one when the one before is about to expire; 50% of the job's fires go out. "
+        "This fire is"
     ) in capsys.readouterr().out
 
 

@@ -114,6 +114,13 @@ def test_what_is_only_observed_is_said_to_be(capsys: pytest.CaptureFixture[str])
         (ControlState(Controllers(), AT, leads=True, is_on=True), "adaptive control: nothing is throttled"),
         (ControlState(CONTROLLERS, AT, leads=True), "adaptive control: off"),
         (ControlState(CONTROLLERS, AT), "adaptive control: no beat leads"),
+        (
+            ControlState(Controllers(), AT, is_kept=False),
+            (
+                "adaptive control: it cannot be seen here, for beat keeps what it knows in its own process; "
+                "with BEAT_STATE_URL it tells"
+            ),
+        ),
         (ControlState(None, AT, leads=True), "adaptive control: its stored state cannot be read here"),
     ],
 )
@@ -121,6 +128,21 @@ def test_where_nothing_is_held_back_one_line_says_so(
     state: ControlState, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert shown(state, capsys)[0] == [line]
+
+
+def test_a_queue_that_is_judged_by_its_length_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    queues = {
+        "maintenance": QueueControl(None, WaitBasis.LENGTH, 412, AT, rates={SHEDDABLE: 100_000}, since=AT),
+        "market_data": QueueControl(None, WaitBasis.LENGTH, 3),
+        "notifications": QueueControl(0, WaitBasis.EMPTY, 0, by_length=True),
+    }
+    said, head, *rows = shown(STATE._replace(controllers=Controllers(queues=queues), pins=(), owed={}), capsys)
+    assert said == [
+        "adaptive control: nobody tells how long messages wait in maintenance, market_data: judged by their length"
+    ]
+    assert head[5:7] == ["wait", "waiting"]
+    assert rows[0] == ["maintenance", "sheddable", "10%", "backlog", "0", "not known, judged by length", "412"]
+    assert ["market_data", "all", "100%", "not known, judged by length", "3"] in rows
 
 
 EXPORT = "maintenance.export"

@@ -49,6 +49,7 @@ _QUEUE: Final[dict[str, Values]] = {
     "group": _sets,
     "unheard": st.none() | st.builds(Unheard, _maybe_counts, _maybe_instants, _maybe_instants, _maybe_instants),
     "told_at": _maybe_instants,
+    "by_length": st.booleans(),
 }
 _LEVEL: Final[dict[str, Values]] = {
     "level": st.integers(0, 3),

@@ -6,22 +6,28 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from amqp.protocol import queue_declare_ok_t
 from celery import Celery
 from kombu import Connection, Queue
 from kombu.exceptions import ChannelError
 
 from packages.infra.beat.scheduler import AdaptiveScheduler
 from packages.infra.beat.wiring import open_for
-from packages.infra.probes.declared import DeclaredQueues
+from packages.infra.probes.declared import Declared, DeclaredQueues
 from packages.infra.probes.kombu_probe import LONGEST_S, KombuProbe, WorkAt
 from packages.infra.probes.opening import open_probe
 from packages.infra.probes.probe import ProbeReadings
 from packages.infra.probes.work import Work
 from packages.infra.queue.broker_redis import BrokerRedis, open_broker_redis, open_state_redis
 from packages.infra.queue.worker_heartbeats import Heartbeat, say
+from packages.scheduling.control import step as control_step
+from packages.scheduling.control.controllers import Controllers, QueueControl, WaitBasis
+from packages.scheduling.control.policy import ControlPolicy
+from packages.scheduling.control.shares import ONE
 from packages.scheduling.instants import SECOND_MS
+from packages.scheduling.model import Criticality
 from packages.scheduling.readings import QueueReading, TaskReading
-from packages.scheduling.snapshot import Reading
+from packages.scheduling.snapshot import Reading, Snapshot
 from tests.beat.publishers.rabbitmq import rabbitmq, why_no_rabbitmq
 from tests.probes.workers import Counts, Heartbeats, ended, worker
 
@@ -124,10 +130,10 @@ class Slow(DeclaredQueues):
         self.now_s = 0.0
         self.asked: list[str] = []
 
-    def ready(self, queue: str) -> int | None:
+    def ask(self, queue: str) -> Declared:
         self.asked.append(queue)
         self.now_s += self.each_s
-        return 1
+        return Declared(1)
 
 
 def test_a_slow_broker_is_asked_about_a_part_of_the_queues_at_a_time() -> None:
@@ -165,11 +171,45 @@ def test_only_a_queue_that_is_not_there_has_nothing_that_waits(app: Celery, code
 
     declared, channel = DeclaredQueues(app.connection_for_write()), Refusing()
     declared._channel = channel
-    assert declared.ready("area") == ready
+    # A queue that is not there has no consumer either.
+    assert declared.ask("area") == Declared(ready, None if ready is None else 0)
     assert channel.closed
-    # Another channel is opened for the next one.
-    assert declared.ready(uuid4().hex) == 0
+    # Another channel is opened for the next one; it is of kombu's own, and knows of no consumers.
+    assert declared.ask(uuid4().hex) == Declared(0)
     declared.close()
+
+
+class Counting:
+    """A channel of a broker that counts who consumes, as RabbitMQ does."""
+
+    def __init__(self, messages: int, consumers: int) -> None:
+        self._answer = queue_declare_ok_t("area", messages, consumers)
+
+    def queue_declare(self, *, queue: str, passive: bool) -> queue_declare_ok_t:
+        assert (queue, passive) == ("area", True)
+        return self._answer
+
+
+@pytest.mark.parametrize("consumers", [0, 2])
+def test_who_consumes_is_told_where_the_broker_counts_it(app: Celery, consumers: int) -> None:
+    declared = DeclaredQueues(app.connection_for_write())
+    declared._channel = Counting(3, consumers)
+    probe = KombuProbe(declared, None, interval_ms=INTERVAL_MS)
+    probe.want(["area"], [], [])
+    assert probe.read(NOW).queues["area"].value == QueueReading(ready=3, consumers=consumers)
+    probe.close()
+
+
+@pytest.mark.parametrize("consumers", [0, 2])
+def test_the_broker_knows_better_than_the_workers_who_consumes(app: Celery, state: BrokerRedis, consumers: int) -> None:
+    declared = DeclaredQueues(app.connection_for_write())
+    declared._channel = Counting(3, consumers)
+    work = Work(Counts(ended("area", "a.b", ok=1)), Heartbeats(worker("area")))
+    probe = KombuProbe(declared, WorkAt(state, work), interval_ms=INTERVAL_MS)
+    probe.want(["area"], [], [])
+    reading = probe.read(NOW).queues["area"].value
+    assert (reading.consumers, reading.completed) == (consumers, 1)
+    probe.close()
 
 
 def test_a_broker_that_says_nothing_is_not_waited_for_twice(caplog: pytest.LogCaptureFixture) -> None:
@@ -181,7 +221,7 @@ def test_a_broker_that_says_nothing_is_not_waited_for_twice(caplog: pytest.LogCa
         assert probe.read(NOW) == ProbeReadings()
         assert probe.read(NOW + INTERVAL_MS) == ProbeReadings()
         probe.close()
-    assert [record.getMessage() for record in caplog.records] == ["errand_failed"]
+    assert [record.getMessage() for record in caplog.records] == ["only_lengths_are_known", "errand_failed"]
 
 
 @pytest.mark.rabbitmq
@@ -195,6 +235,41 @@ def test_rabbitmq_says_what_waits() -> None:
         probe = open_probe(app, opened.redis, interval_ms=INTERVAL_MS)
         probe.want(["unheard", "area"], [], [])
         told = probe.read(NOW)
-        assert {queue: reading.value.ready for queue, reading in told.queues.items()} == {"unheard": 0, "area": 2}
+        assert {queue: (reading.value.ready, reading.value.consumers) for queue, reading in told.queues.items()} == {
+            "unheard": (0, 0),
+            "area": (2, 0),
+        }
+        with app.connection_for_read() as connection, connection.Consumer(Queue("area"), accept=["json"]):
+            told = probe.read(NOW + INTERVAL_MS)
+        assert told.queues["area"].value.consumers == 1
         probe.close()
         opened.close()
+
+
+def test_a_queue_that_grows_where_nobody_tells_more_is_throttled_and_let_go(app: Celery, area: str) -> None:
+    """From the broker to the rates: lengths are all that there is."""
+    probe = open_probe(app, None, interval_ms=INTERVAL_MS)
+    probe.want([area], [], [])
+    present = {area: (Criticality.SHEDDABLE,)}
+    now, controllers = NOW, Controllers()
+
+    def stepped(intervals: int) -> QueueControl:
+        nonlocal now, controllers
+        for _ in range(intervals):
+            snapshot = Snapshot(now, queues=probe.read(now).queues)
+            controllers = control_step.step(controllers, snapshot, ControlPolicy(), present, now)
+            now += 10 * SECOND_MS
+        return controllers.queues[area]
+
+    with app.connection_for_write() as connection:
+        put(connection, area, 90)
+        assert not stepped(20).rates
+        for _ in range(9):
+            put(connection, area, 20)
+            control = stepped(1)
+        assert (control.basis, control.messages, control.unserved) == (WaitBasis.LENGTH, 270, False)
+        assert control.rates[Criticality.SHEDDABLE] < ONE
+        with connection.channel() as channel:
+            Queue(area)(channel).purge()
+    assert not stepped(100).rates
+    probe.close()

@@ -43,7 +43,7 @@ def hold(url: str, queue: str, count: int) -> None:
 
 
 def ready(connection: Connection, queue: str) -> int | None:
-    return DeclaredQueues(connection).ready(queue)
+    return DeclaredQueues(connection).ask(queue).ready
 
 
 def test_messages_that_wait_are_counted(redis_url: str) -> None:

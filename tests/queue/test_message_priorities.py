@@ -125,7 +125,7 @@ def test_all_lists_of_a_queue_are_counted(world: World, redis_url: str) -> None:
     world.publish()
     with Connection(redis_url) as connection:
         declared = DeclaredQueues(connection)
-        assert [declared.ready(queue) for queue in QUEUES] == [4 * FIRES] * 2
+        assert [declared.ask(queue).ready for queue in QUEUES] == [4 * FIRES] * 2
         declared.close()
     asked = RedisQueues(world.redis)
     with world.redis.client.pipeline(transaction=False) as pipe:

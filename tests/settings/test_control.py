@@ -24,6 +24,8 @@ def written(directory: Path, text: str) -> dict[str, str]:
         ("CONTROL_INTERVAL_SECONDS=0.5", "'0.5': input should be a valid integer", "seconds from 1 to 3600"),
         ("BACKLOG_TARGET_SECONDS=nan", "'nan': input should be a finite number", "seconds from 0.1 to 86400"),
         ("BACKLOG_TARGET_SECONDS=5s", "'5s': input should be a valid number", "seconds from 0.1 to 86400"),
+        ("BACKLOG_TARGET_MESSAGES=0", "'0': input should be greater", "a whole number from 1 to 100000"),
+        ("BACKLOG_TARGET_MESSAGES=1.5", "'1.5': input should be a valid integer", "a whole number from 1 to 100000"),
         (
             'BACKLOG_TARGET_SECONDS_BY_QUEUE={"a": 0}',
             "'a' is 0: input should be greater",

@@ -102,6 +102,7 @@ def _queue_plain(queue: QueueControl, groups: GroupTable) -> dict[str, Any]:
         group=groups.number(queue.group),
         unheard=None if queue.unheard is None else list(queue.unheard),
         told_at=queue.told_at,
+        by_length=queue.by_length,
     )
 
 
@@ -135,6 +136,7 @@ def _queue(raw: object, groups: Sequence[Group]) -> QueueControl:
         group=group_of(given.get("group"), groups),
         unheard=None if (unheard := given.get("unheard")) is None else _unheard(unheard),
         told_at=_instant_or_none(given.get("told_at")),
+        by_length=_of_type(bool, given.get("by_length", False)),
     )
 
 

@@ -75,9 +75,12 @@ class KombuProbe(IntervalProbe):
             queue = self._next[0]
             # Before it is asked: one that cannot be declared must not keep the others from being asked.
             self._next.rotate(-1)
-            ready = self._declared.ready(queue)
+            ready, consumers = self._declared.ask(queue)
             waiting = Waiting(ready, None if ready else ready)
             reading = QueueReading(ready, waiting.oldest_ms) if work is None else work.queue(queue, waiting)
+            if consumers is not None:
+                # Also of workers that tell nothing; and of one that is gone the broker knows first.
+                reading = reading._replace(consumers=consumers)
             self._told = self._told._replace(queues={**self._told.queues, queue: Reading(reading, now)})
             if self._monotonic() >= ends_s:
                 break

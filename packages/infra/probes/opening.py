@@ -1,5 +1,7 @@
 """Opens the probe of an app: by its broker, and by where its workers tell of themselves."""
 
+import logging
+
 from celery import Celery
 
 from packages.infra.probes.objective_source import ObjectiveSource
@@ -8,6 +10,8 @@ from packages.infra.probes.work import Work
 from packages.infra.queue.broker_redis import TIMEOUT, BrokerRedis
 from packages.infra.queue.work_counts import WorkCounts
 from packages.infra.queue.worker_heartbeats import WorkerHeartbeats
+
+log = logging.getLogger(__name__)
 
 
 def open_probe(
@@ -25,6 +29,11 @@ def open_probe(
     # Of its own: what RabbitMQ holds back while it is full is what comes from connections that publish.
     connection = app.connection_for_write()
     limit_waiting(connection, TIMEOUT.total_seconds())
+    if redis is None:
+        log.warning(
+            "only_lengths_are_known",
+            extra={"reason": "no Redis where workers could tell how they do: queues are judged by their length"},
+        )
     work = None if redis is None else WorkAt(redis, _work(redis))
     return KombuProbe(DeclaredQueues(connection), work, interval_ms=interval_ms, judge=judge)
 

@@ -14,7 +14,7 @@ Decides nothing about a single fire.
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from packages.scheduling.control.controllers import QueueControl
+from packages.scheduling.control.controllers import QueueControl, WaitBasis
 from packages.scheduling.control.groups import Group, Present, groups_of
 from packages.scheduling.control.look import look_at
 from packages.scheduling.control.policy import SHEDDING_ORDER, BacklogPolicy
@@ -58,7 +58,7 @@ def step_queues(  # noqa: PLR0913  # all that is known
     }
     unseen = {queue for queue, sight in sights.items() if sight.is_lately}
     seen = {queue: sight.control for queue, sight in sights.items()}
-    groups = groups_of(seen, present, policy.least_rates)
+    groups = groups_of(seen, present, policy)
     apart = set(groups.values())
     throttled = {queue for queue, control in seen.items() if control.rates}
     need_room = {group for group in apart if not group.queues.isdisjoint(throttled)}
@@ -66,7 +66,11 @@ def step_queues(  # noqa: PLR0913  # all that is known
     for queue, sight in sights.items():
         is_throttled = groups[queue] in need_room
         need = _need(queue, sight, policy, now, is_throttled=is_throttled)
-        if need is not None:
+        if need is not None and sight.shrinks:
+            # Not to be looked at while it drains; and from what it drains it has not grown.
+            longest = max(sight.control.looked_messages or 0, sight.control.messages or 0)
+            seen[queue] = sight.control._replace(looked_messages=longest)
+        elif need is not None:
             seen[queue] = sight.control._replace(looked_at=now, looked_messages=sight.control.messages)
             if need.look.cut and (is_obeyed or not is_throttled):
                 needs.append(need)
@@ -103,9 +107,10 @@ def _need(queue: str, sight: Sight, policy: BacklogPolicy, now: int, *, is_throt
     if sight.reading is None or control.looked_at is None:
         return None
     grown = (control.messages or 0) - (control.looked_messages or 0)
-    is_grave = control.wait_ms is None or control.wait_ms >= policy.grave * target_ms
-    # A burst is not grave, or shrinks; and whoever is throttled, or shares workers with one that is, has no burst.
-    is_plain = is_throttled or (is_grave and grown > 0)
+    is_grave = _is_grave(control, policy, target_ms)
+    # A burst is not grave, or shrinks; and whoever is throttled, or shares workers with one that is, has no burst. By
+    # length alone nobody knows how soon it will have drained.
+    is_plain = is_throttled or (is_grave and grown > 0 and not control.by_length)
     is_new = not is_throttled or (control.since is not None and now - control.since < policy.drained_ms)
     is_deep = is_new or (is_grave and grown >= 0)
     # The longer look is the one with less noise in it.
@@ -114,6 +119,12 @@ def _need(queue: str, sight: Sight, policy: BacklogPolicy, now: int, *, is_throt
         return None
     look = look_at(control, sight.reading, policy, target_ms, now, is_deep=is_deep)
     return Need(queue, look, grown, is_grave)
+
+
+def _is_grave(control: QueueControl, policy: BacklogPolicy, target_ms: int) -> bool:
+    if control.basis is WaitBasis.LENGTH:
+        return (control.messages or 0) >= policy.grave * policy.target_messages
+    return control.wait_ms is None or control.wait_ms >= policy.grave * target_ms
 
 
 def _tried(group: Group, seen: Mapping[str, QueueControl], policy: BacklogPolicy) -> int:

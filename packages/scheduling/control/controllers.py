@@ -11,12 +11,16 @@ _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
 class WaitBasis(StrEnum):
-    """How a queue's wait is known: it is empty, the oldest message says, by length and pace, or it stands still."""
+    """How a queue's wait is known: it is empty, the oldest message says, by length and pace, or it stands still.
+
+    Or it is not known, and the queue is judged by its length alone.
+    """
 
     EMPTY = "empty"
     OLDEST = "oldest"
     ESTIMATE = "estimate"
     STUCK = "stuck"
+    LENGTH = "length"
 
 
 class Unheard(NamedTuple):
@@ -37,12 +41,12 @@ class QueueControl(NamedTuple):
     """One queue. `rates`: what share of the fires of a criticality is let through, in millionths; a missing one is all.
 
     `wait_ms` None: not known, or, when `basis` is `stuck`, without end. `messages`: how many wait. `above_since`: since
-    when the wait has never been below the target; `looked_at`, with `looked_messages`: when it was last looked at for a
-    cut. `calm_since`: since when the rates have been rising. `fits`: the rates that the queue can take, of those that
-    were cut. `since`: since when it is throttled. `unserved_since`: since when nobody consumes it, and messages
-    wait; None: somebody does, as far as is known. `group`: the queues that share its workers, with itself; empty where
-    nobody says. `unheard`: what is known of it while no worker says that it serves it. `told_at`: when a reading last
-    told how long messages wait.
+    when the wait, or the length, has never been at the target; `looked_at`, with `looked_messages`: when it was last
+    looked at for a cut. `calm_since`: since when the rates have been rising. `fits`: the rates that the queue can take,
+    of those that were cut. `since`: since when it is throttled. `unserved_since`: since when nobody consumes it, and
+    messages wait; None: somebody does, as far as is known. `group`: the queues that share its workers, with itself;
+    empty where nobody says. `unheard`: what is known of it while no worker says that it serves it. `told_at`: when a
+    reading last told how long messages wait. `by_length`: it told only how many.
     """
 
     wait_ms: int | None = None
@@ -59,6 +63,7 @@ class QueueControl(NamedTuple):
     group: frozenset[str] = frozenset()
     unheard: Unheard | None = None
     told_at: int | None = None
+    by_length: bool = False
 
     @property
     def unserved(self) -> bool:

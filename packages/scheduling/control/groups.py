@@ -6,6 +6,7 @@ Decides nothing.
 from collections.abc import Collection, Iterable, Mapping
 
 from packages.scheduling.control.controllers import QueueControl
+from packages.scheduling.control.policy import BacklogPolicy
 from packages.scheduling.control.shares import ONE
 from packages.scheduling.model import Criticality
 
@@ -21,12 +22,12 @@ class Group:
         queues: Iterable[str],
         present: Present,
         seen: Mapping[str, QueueControl],
-        least_rates: Mapping[Criticality, int],
+        policy: BacklogPolicy,
     ) -> None:
         self.queues = frozenset(queues)
         self._present = present
         self._seen = seen
-        self._least_rates = least_rates
+        self._policy = policy
         self._having: dict[Criticality, list[str]] = {}
         self._cuttable: dict[Criticality, list[str]] = {}
 
@@ -43,16 +44,16 @@ class Group:
     def cuttable(self, criticality: Criticality) -> list[str]:
         """Those of them whose rate is above its least."""
         if criticality not in self._cuttable:
-            least = self._least_rates[criticality]
             self._cuttable[criticality] = [
-                each for each in self.having(criticality) if self._seen[each].rates.get(criticality, ONE) > least
+                each
+                for each in self.having(criticality)
+                if self._seen[each].rates.get(criticality, ONE)
+                > self._policy.least_of(criticality, by_length=self._seen[each].by_length)
             ]
         return self._cuttable[criticality]
 
 
-def groups_of(
-    seen: Mapping[str, QueueControl], present: Present, least_rates: Mapping[Criticality, int]
-) -> dict[str, Group]:
+def groups_of(seen: Mapping[str, QueueControl], present: Present, policy: BacklogPolicy) -> dict[str, Group]:
     """The group of each queue, one object for all queues that name the same. A queue that names none is alone.
 
     The rates of `seen` must stay as they are until all cuts of the interval are found.
@@ -62,6 +63,6 @@ def groups_of(
     for queue, control in seen.items():
         named = control.group if queue in control.group else frozenset({queue})
         if named not in known:
-            known[named] = Group(named & seen.keys(), present, seen, least_rates)
+            known[named] = Group(named & seen.keys(), present, seen, policy)
         groups[queue] = known[named]
     return groups

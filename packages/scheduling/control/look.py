@@ -6,7 +6,7 @@ less what has to drain. So a cut is as deep as the overload, and not deeper.
 
 from typing import Final, NamedTuple
 
-from packages.scheduling.control.controllers import QueueControl
+from packages.scheduling.control.controllers import QueueControl, WaitBasis
 from packages.scheduling.control.policy import BacklogPolicy
 from packages.scheduling.control.shares import ONE
 from packages.scheduling.readings import QueueReading
@@ -48,10 +48,11 @@ def look_at(  # noqa: PLR0913  # all that is known of one queue
     """
     most = policy.most_decrease if is_deep else policy.decrease
     messages, before, since = control.messages, control.looked_messages, control.looked_at
-    if messages is None or before is None or since is None or control.wait_ms is None or now <= since:
+    is_stuck = control.wait_ms is None and control.basis is not WaitBasis.LENGTH
+    if messages is None or before is None or since is None or is_stuck or now <= since:
         return Look(most, None, drains=False)
     drains = messages < before and not is_deep
-    if not reading.completed or not reading.over_ms:
+    if not reading.completed or not reading.over_ms or control.wait_ms is None:
         return Look(most if messages >= before else 0, None, drains)
     # In messages per `drained_ms`.
     completed = reading.completed * policy.drained_ms // reading.over_ms

@@ -30,11 +30,11 @@ def _is_share(value: int) -> bool:
 class BacklogPolicy:
     """When a queue counts as overloaded, and how its rates answer.
 
-    `target_ms`: the wait that may stand in a queue, unless `targets_ms` has one for it. `standing_ms`: for how long the
-    wait must never have been below it (CoDel's INTERVAL); `again_ms` where a throttle has just begun, or the wait is
-    `grave` targets. An overloaded rate is cut so that the queue is down to its target after `drained_ms`, by
-    `most_decrease` at most; where it has neither just begun nor is grave, after some times as long, by `decrease` at
-    most. While the wait is at most the share `calm` of the target,
+    `target_ms`: the wait that may stand in a queue, unless `targets_ms` has one for it; `target_messages`: the length,
+    where nothing else is known. `standing_ms`: for how long the wait must never have been below it (CoDel's INTERVAL);
+    `again_ms` where a throttle has just begun, or the wait is `grave` targets. An overloaded rate is cut so that the
+    queue is down to its target after `drained_ms`, by `most_decrease` at most; where it has neither just begun nor is
+    grave, after some times as long, by `decrease` at most. While the wait is at most the share `calm` of the target,
     `increase` is added to a rate in each control interval, and twice as much after each `standing_ms` of it, doubled
     `most_doubled` times at most. `least_rates`: how far each criticality may be throttled; critical_plus never is.
 
@@ -45,6 +45,7 @@ class BacklogPolicy:
     mode: GateMode = GateMode.ENFORCE
     target_ms: int = 5 * SECOND_MS
     targets_ms: Mapping[str, int] = field(default_factory=dict)
+    target_messages: int = 100
     standing_ms: int = MINUTE_MS
     again_ms: int = 30 * SECOND_MS
     drained_ms: int = MINUTE_MS
@@ -62,6 +63,8 @@ class BacklogPolicy:
                 raise PolicyError(
                     f"the target of {queue}, {target_ms} ms, is not between 0 and the interval, {self.standing_ms} ms"
                 )
+        if self.target_messages < 1:
+            raise PolicyError(f"at least one message may stand in a queue, not {self.target_messages}")
         if not 0 < self.again_ms <= self.standing_ms or self.drained_ms <= 0:
             raise PolicyError("a throttled queue is looked at again within the interval, and drains in more than 0 ms")
         if not (0 < self.decrease <= self.most_decrease < ONE and 0 < self.increase <= ONE):
@@ -76,6 +79,14 @@ class BacklogPolicy:
     def target_of(self, queue: str) -> int:
         """The wait that may stand in a queue, in ms."""
         return self.targets_ms.get(queue, self.target_ms)
+
+    def least_of(self, criticality: Criticality, *, by_length: bool) -> int:
+        """The least rate of a criticality; by length alone no less than what the deepest cut leaves.
+
+        Where that shows no effect it may be that somebody else fills the queue, and that it is emptied fast enough.
+        """
+        least = self.least_rates[criticality]
+        return max(least, ONE - self.most_decrease) if by_length else least
 
     def calm_ms_of(self, queue: str) -> int:
         """The wait in a queue up to which its rates rise, in ms."""

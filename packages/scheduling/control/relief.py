@@ -56,8 +56,7 @@ def relieved(
     after: dict[str, QueueControl] = {}
     for (queue, criticality), look in cuts.items():
         control = after.get(queue, seen[queue])
-        cause, least = causes.get((queue, criticality)), policy.least_rates[criticality]
-        after[queue] = _cut_rate(control, criticality, look, cause, least)
+        after[queue] = _cut_rate(control, criticality, look, causes.get((queue, criticality)), policy)
     return after
 
 
@@ -70,7 +69,7 @@ def _asked(
     grows, both kinds of sheddable work are asked at once.
     """
     for criticality in SHEDDING_ORDER:
-        least = policy.least_rates[criticality]
+        least = policy.least_of(criticality, by_length=seen[need.queue].by_length)
         for is_own, has_jobs, is_cuttable in _reserves(need.queue, criticality, least, seen, group):
             if is_cuttable:
                 yield criticality, is_own
@@ -111,16 +110,17 @@ def _cut_along(asking: list[Need], cuttable: Collection[str], criticality: Criti
 
 
 def _cut_rate(
-    control: QueueControl, criticality: Criticality, look: Look, cause: Look | None, least: int
+    control: QueueControl, criticality: Criticality, look: Look, cause: Look | None, policy: BacklogPolicy
 ) -> QueueControl:
     """`cause`: the look at the queue itself, where this is the first rate of it that is cut."""
     before = control.rates.get(criticality, ONE)
     known = control.fits.get(criticality)
     fits = fitting_rate_beside(before, known) if cause is None else fitting_rate(before, known, cause)
-    fits = max(least, fits)
+    fits = max(policy.least_rates[criticality], fits)
     if criticality is not SHEDDING_ORDER[0]:
         look = look._replace(cut=min(look.cut, _MOST_OF_WHAT_MATTERS))
     rate = cut_rate(before, fits, look)
+    least = min(before, policy.least_of(criticality, by_length=control.by_length))
     if rate < max(least, _AS_GOOD_AS_NONE):
         rate = least
     return control._replace(rates={**control.rates, criticality: rate}, fits={**control.fits, criticality: fits})

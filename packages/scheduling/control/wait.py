@@ -7,11 +7,26 @@ from packages.scheduling.readings import QueueReading
 
 
 class Wait(NamedTuple):
-    """`ms` None: without end, as far as one can see. `messages`: how many wait for a worker to begin them."""
+    """`ms` None: without end, as far as one can see; by length, not known. `messages`: how many wait to be begun."""
 
     ms: int | None
     basis: WaitBasis
     messages: int
+
+
+def tells_more_than_length(reading: QueueReading) -> bool:
+    """Whether a reading tells how long the messages wait that there are, or at which pace they are taken."""
+    is_pace_known = reading.completed is not None and reading.over_ms > 0
+    return is_pace_known or bool((reading.ready or reading.reserved) and reading.oldest_ms is not None)
+
+
+def wait_by_length(reading: QueueReading) -> Wait | None:
+    """What a length alone says of the wait, for want of anything else: that there are messages. None if nothing does.
+
+    No pace is made up. A queue that does not shrink may stand still, or be filled as fast as it is emptied.
+    """
+    messages = None if reading.ready is None else reading.ready + (reading.reserved or 0)
+    return None if not messages else Wait(None, WaitBasis.LENGTH, messages)
 
 
 def estimated_wait(reading: QueueReading) -> Wait | None:

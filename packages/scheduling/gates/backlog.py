@@ -1,7 +1,7 @@
 """Throttles what goes to a queue that does not drain, by the rates of the control.
 
 Nobody consumes the queue: sheddable work waits, one fire of each job. Critical work goes on, a message each time that
-the one before is about to expire, so that one is there when a worker comes back, and not a heap.
+the one before is about to expire, so that one that is alive is there when a worker comes back, and not a heap of them.
 """
 
 from functools import lru_cache
@@ -36,7 +36,9 @@ def opinion(candidate: Candidate, snapshot: Snapshot) -> Opinion | None:
             _unserved_rate(candidate), NAME, candidate, Reason.NO_CONSUMER, _facts(job.queue, control.unserved_since)
         )
     rate = control.rates.get(job.criticality, ONE)
-    return opinion_at(rate, NAME, candidate, Reason.THROTTLED, _facts(job.queue, control.since, control.wait_ms))
+    messages = control.messages if control.by_length else None
+    facts = _facts(job.queue, control.since, control.wait_ms, messages)
+    return opinion_at(rate, NAME, candidate, Reason.THROTTLED, facts)
 
 
 def hangs_on_nominal(job: Job, snapshot: Snapshot) -> bool:
@@ -59,11 +61,13 @@ def _unserved_rate(candidate: Candidate) -> int:
 
 
 @lru_cache(maxsize=1_000)
-def _facts(queue: str, since: int | None, wait_ms: int | None = None) -> tuple[Fact, ...]:
+def _facts(queue: str, since: int | None, wait_ms: int | None = None, messages: int | None = None) -> tuple[Fact, ...]:
     # The same for all fires to a queue in one control interval.
     facts: list[Fact] = [("queue", queue)]
     if since is not None:
         facts.append(("since", since))
     if wait_ms is not None:
         facts.append(("wait_ms", wait_ms))
+    if messages is not None:
+        facts.append(("messages", messages))
     return tuple(facts)

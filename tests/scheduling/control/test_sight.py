@@ -37,7 +37,7 @@ def test_an_absent_reading_holds_what_was_decided_and_lets_go_in_the_end() -> No
 
 
 def test_a_reading_that_does_not_tell_the_wait_or_none_at_all_holds_what_was_decided() -> None:
-    untold = waiting(0)._replace(ready=400, oldest_ms=None, completed=None, consumers=None)
+    untold = waiting(0)._replace(ready=40, oldest_ms=None, completed=None, consumers=None)
     for readings in ({"area": untold}, {}):
         control = Stepped(present={"area": (SHEDDABLE,)})
         control.step(UNTIL_STANDING + 20, area=waiting(60_000))
