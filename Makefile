@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.synced
 PINS := requirements/base.txt requirements/dev.txt
 PEERS := .venv-bench/.synced
-BENCHMARKS := startup cron calendars preview spread throughput.burst throughput.steady throughput.idle throughput.claims adaptive.run adaptive.cost adaptive_real
+BENCHMARKS := startup cron calendars preview spread throughput.burst throughput.steady throughput.idle throughput.claims adaptive adaptive_real
 
 # uv trusts what the system trusts, and takes the index that pip was given: behind a mirror one setting serves both.
 export UV_SYSTEM_CERTS ?= 1
