@@ -65,6 +65,11 @@ def control_policy(settings: BeatSettings, objectives: tuple[Objective, ...] = (
             objectives=objectives,
             dwell_ms=settings.slo_dwell_minutes * MINUTE_MS,
             least_events=settings.slo_least_events,
+            burns=(
+                _millionths(settings.slo_burn_rate_l1),
+                _millionths(settings.slo_burn_rate_l2),
+                _millionths(settings.slo_burn_rate_l3),
+            ),
         ),
         target=TargetPolicy(
             mode=GateMode(settings.failing_target_gate),
@@ -110,6 +115,10 @@ def _contradictions(settings: BeatSettings) -> Iterator[tuple[str, str]]:
     most, decrease = settings.backlog_most_decrease, settings.backlog_decrease
     if _millionths(most) < _millionths(decrease):
         yield "backlog_most_decrease", f"{most:g} is below BACKLOG_DECREASE ({decrease:g})"
+    burns = settings.slo_burn_rate_l1, settings.slo_burn_rate_l2, settings.slo_burn_rate_l3
+    for below, (slower, faster) in enumerate(pairwise(burns), start=1):
+        if _millionths(faster) < _millionths(slower):
+            yield f"slo_burn_rate_l{below + 1}", f"{faster:g} is below SLO_BURN_RATE_L{below} ({slower:g})"
     least = {Criticality(name): rate for name, rate in settings.backlog_least_rates}
     for lower, higher in pairwise(SHEDDING_ORDER):
         if _millionths(least[lower]) > _millionths(least[higher]):

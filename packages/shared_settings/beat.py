@@ -7,6 +7,7 @@ from pydantic import Field
 from packages.shared_settings.common import CommonSettings
 from packages.shared_settings.control import (
     LEAST_RATES,
+    BurnRate,
     Doublings,
     LeastRatesByCriticality,
     ShareAboveZero,
@@ -103,6 +104,9 @@ class BeatSettings(CommonSettings):
     slo_prometheus_url: HttpUrl = None
     slo_dwell_minutes: IntervalMinutes = 10
     slo_least_events: Count = 20
+    slo_burn_rate_l1: BurnRate = 1
+    slo_burn_rate_l2: BurnRate = 6
+    slo_burn_rate_l3: BurnRate = 14.4
 
     failing_target_gate: GateMode = "enforce"
     failing_target_succeeding: ShareAboveZero = 0.5

@@ -17,6 +17,9 @@ ShareAboveZero = Annotated[
 ShareBelowOne = Annotated[
     float, Field(ge=_LEAST_SHARE, le=0.999, allow_inf_nan=False, description="a share from 0.001 to 0.999")
 ]
+BurnRate = Annotated[
+    float, Field(ge=0.1, le=1_000, allow_inf_nan=False, description="a number from 0.1 to 1000, such as 14.4")
+]
 WaitSeconds = Annotated[
     float, Field(ge=0.1, le=86_400, allow_inf_nan=False, description="seconds from 0.1 to 86400, such as 2.5")
 ]

@@ -66,6 +66,9 @@ def test_every_threshold_can_be_set() -> None:
         slo_gate="off",
         slo_dwell_minutes=5,
         slo_least_events=50,
+        slo_burn_rate_l1=2,
+        slo_burn_rate_l2=5.5,
+        slo_burn_rate_l3=10,
         failing_target_gate="observe",
         failing_target_succeeding=0.9,
         failing_target_most_shed=0.7,
@@ -95,7 +98,9 @@ def test_every_threshold_can_be_set() -> None:
                 Criticality.CRITICAL: 500_000,
             },
         ),
-        slo=SloPolicy(mode=GateMode.OFF, dwell_ms=5 * MINUTE_MS, least_events=50),
+        slo=SloPolicy(
+            mode=GateMode.OFF, dwell_ms=5 * MINUTE_MS, least_events=50, burns=(2_000_000, 5_500_000, 10_000_000)
+        ),
         target=TargetPolicy(mode=GateMode.OBSERVE, succeeding=900_000, most_shed=700_000, least_runs=30),
     )
     # Each of them differs from its default, or this test would not see that one is not taken.
@@ -150,6 +155,8 @@ def test_every_threshold_can_be_set() -> None:
             "BACKLOG_LEAST_RATES",
             "sheddable_plus is 0.05, above critical (0.01)",
         ),
+        ({"slo_burn_rate_l2": 0.5}, "SLO_BURN_RATE_L2", "0.5 is below SLO_BURN_RATE_L1 (1)"),
+        ({"slo_burn_rate_l3": 5}, "SLO_BURN_RATE_L3", "5 is below SLO_BURN_RATE_L2 (6)"),
         # Of a gate that is off, too: turning it on brings no surprise.
         ({"backlog_gate": "off", "backlog_target_seconds": 61}, "BACKLOG_TARGET_SECONDS", "61 is not below"),
     ],
@@ -275,7 +282,7 @@ def test_a_target_above_a_period_is_told_by_the_shortest_job_of_the_queue() -> N
 
 def test_config_shows_every_threshold_and_what_it_may_be(tmp_path: Path) -> None:
     shown = {value.variable: value for value in effective_values("beat", {"MINSY_ENV_DIR": str(tmp_path)})}
-    assert len(CONTROL_FIELDS) == 25
+    assert len(CONTROL_FIELDS) == 28
     for field in CONTROL_FIELDS:
         assert shown[field.upper()].allowed
     assert shown["BACKLOG_LEAST_RATES"].value == '{"sheddable": 0.0, "sheddable_plus": 0.05, "critical": 1.0}'

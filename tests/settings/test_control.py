@@ -49,6 +49,8 @@ def written(directory: Path, text: str) -> dict[str, str]:
             "http://[user:password@]host",
         ),
         ("SLO_DWELL_MINUTES=0", "'0': input should be greater", "minutes from 1 to 10080"),
+        ("SLO_BURN_RATE_L3=0", "'0': input should be greater", "a number from 0.1 to 1000"),
+        ("SLO_BURN_RATE_L1=fast", "'fast': input should be a valid number", "a number from 0.1 to 1000"),
         ("FAILING_TARGET_MOST_SHED=1", "'1': input should be less", "a share from 0.001 to 0.999"),
     ],
 )

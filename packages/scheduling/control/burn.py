@@ -4,6 +4,8 @@
 
     level 3: 14.4 in 1 h and 5 min      level 2: 6 in 6 h and 30 min      level 1: 1 in 3 d and 6 h
 
+The windows are those; the rates may be set.
+
 The longer window says that enough has been burnt to matter, the shorter one that it is burning still. A level is taken
 at once, and left for the one below when nothing has called for it for the whole of `dwell_ms`.
 
@@ -23,10 +25,9 @@ from packages.scheduling.snapshot import Reading
 
 
 class _Pair(NamedTuple):
-    """`tenths`: the burn rate that calls for `level` in both windows."""
+    """The windows in which a burn rate calls for `level`."""
 
     level: int
-    tenths: int
     long_ms: int
     short_ms: int
 
@@ -39,9 +40,9 @@ class _Found(NamedTuple):
 
 
 _PAIRS: Final = (
-    _Pair(level=3, tenths=144, long_ms=HOUR_MS, short_ms=5 * MINUTE_MS),
-    _Pair(level=2, tenths=60, long_ms=6 * HOUR_MS, short_ms=30 * MINUTE_MS),
-    _Pair(level=1, tenths=10, long_ms=3 * DAY_MS, short_ms=6 * HOUR_MS),
+    _Pair(level=3, long_ms=HOUR_MS, short_ms=5 * MINUTE_MS),
+    _Pair(level=2, long_ms=6 * HOUR_MS, short_ms=30 * MINUTE_MS),
+    _Pair(level=1, long_ms=3 * DAY_MS, short_ms=6 * HOUR_MS),
 )
 # What a reading of an objective is to tell of, the shortest first.
 WINDOWS_MS: Final = tuple(sorted({window for pair in _PAIRS for window in (pair.long_ms, pair.short_ms)}))
@@ -76,7 +77,7 @@ def step_levels(
             # From before the clock was set back.
             reading = None
         fresh = reading.value if reading is not None and reading.age_ms(now) <= stale_ms else None
-        found = _NOTHING if fresh is None else _found(objective, fresh, before.level, policy.least_events)
+        found = _NOTHING if fresh is None else _found(objective, fresh, before.level, policy)
         if not found.is_calm and found.level < before.level:
             seen_at = before.since if reading is None or fresh is not None else reading.taken_at
             found = found._replace(is_calm=now - seen_at >= UNSEEN_MS)
@@ -94,13 +95,14 @@ def _clamped(control: LevelControl, now: int) -> LevelControl:
     return control._replace(since=min(control.since, now), calm_since=calm_since)
 
 
-def _found(objective: Objective, reading: ObjectiveReading, present: int, least_events: int) -> _Found:
+def _found(objective: Objective, reading: ObjectiveReading, present: int, policy: SloPolicy) -> _Found:
     counts = {count.window_ms: count for count in reading}
     level, is_calm = 0, True
     for pair in _PAIRS:
         windows = (counts.get(window) for window in (pair.long_ms, pair.short_ms))
+        rate = policy.burns[pair.level - 1]
         burns = {
-            None if count is None else _burns(count, objective.goal, pair.tenths, least_events) for count in windows
+            None if count is None else _burns(count, objective.goal, rate, policy.least_events) for count in windows
         }
         if burns == {True}:
             level = max(level, pair.level)
@@ -109,9 +111,9 @@ def _found(objective: Objective, reading: ObjectiveReading, present: int, least_
     return _Found(level, is_calm and level < present)
 
 
-def _burns(count: WindowCount, goal: int, tenths: int, least_events: int) -> bool:
-    """Whether bad / total >= burn rate * (1 - goal), in whole numbers."""
-    return count.total >= least_events and 10 * ONE * count.bad >= tenths * (ONE - goal) * count.total
+def _burns(count: WindowCount, goal: int, rate: int, least_events: int) -> bool:
+    """Whether bad / total >= rate * (1 - goal), in whole numbers."""
+    return count.total >= least_events and ONE * ONE * count.bad >= rate * (ONE - goal) * count.total
 
 
 def _next(before: LevelControl, found: _Found, dwell_ms: int, now: int) -> LevelControl:

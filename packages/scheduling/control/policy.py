@@ -95,16 +95,25 @@ class BacklogPolicy:
 
 @dataclass(frozen=True, slots=True)
 class SloPolicy:
-    """`dwell_ms`: a level is left for the one below after so long without cause. `least_events`: in both windows."""
+    """When an objective burns.
+
+    `dwell_ms`: a level is left for the one below after so long without cause. `least_events`: in both windows.
+    `burns`: the burn rates that call for the levels 1, 2 and 3, in millionths, the lowest first.
+
+    Source of the rates: Google SRE Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts".
+    """
 
     mode: GateMode = GateMode.ENFORCE
     objectives: tuple[Objective, ...] = ()
     dwell_ms: int = 10 * MINUTE_MS
     least_events: int = 20
+    burns: tuple[int, int, int] = (ONE, 6 * ONE, 14_400_000)
 
     def __post_init__(self) -> None:
         if self.dwell_ms <= 0 or self.least_events <= 0:
             raise PolicyError("the dwell and the least number of events must be above zero")
+        if not 0 < self.burns[0] <= self.burns[1] <= self.burns[2]:
+            raise PolicyError("the burn rates of the levels are above zero, and none is below that of the level before")
 
 
 @dataclass(frozen=True, slots=True)

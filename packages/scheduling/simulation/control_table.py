@@ -20,7 +20,7 @@ _Name = TypeVar("_Name", bound=str)
 # No field of a policy is larger in any sense.
 _MOST: Final = 7 * DAY_MS
 # A scenario has no counts that an objective could be judged by.
-_LEFT_OUT: Final = frozenset({"objectives"})
+_LEFT_OUT: Final = frozenset({"objectives", "burns"})
 
 
 def control_of(table: Table, queues: Collection[str]) -> ControlPolicy:

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -86,6 +87,12 @@ def test_few_events_call_for_nothing(total: int, level: int) -> None:
 def test_a_goal_that_leaves_much_room_cannot_burn_fast() -> None:
     modest = SloPolicy(objectives=(Objective("orders", Measure.SUCCESS, 900_000, task="orders.place"),))
     assert level_of(step({}, of_all(1000), policy=modest)) == 2
+
+
+def test_the_rates_of_the_levels_may_be_set() -> None:
+    tight = replace(POLICY, burns=(2_000_000, 3_500_000, 5_000_000))
+    found = [level_of(step({}, of_all(bad), policy=tight)) for bad in (19, 20, 34, 35, 49, 50)]
+    assert found == [0, 1, 1, 2, 2, 3]
 
 
 def test_a_higher_level_is_taken_at_once() -> None:

@@ -36,6 +36,8 @@ LEAST = {Criticality.SHEDDABLE: 0, Criticality.SHEDDABLE_PLUS: 0, Criticality.CR
         (BacklogPolicy, {"least_rates": {Criticality.CRITICAL: ONE}}, "sheddable, sheddable_plus and critical"),
         (SloPolicy, {"dwell_ms": 0}, "dwell"),
         (SloPolicy, {"least_events": 0}, "events"),
+        (SloPolicy, {"burns": (0, ONE, ONE)}, "above zero"),
+        (SloPolicy, {"burns": (ONE, 3 * ONE, 2 * ONE)}, "below that of the level before"),
         (TargetPolicy, {"succeeding": 0}, "between 0 and 1"),
         (TargetPolicy, {"most_shed": ONE}, "between 0 and 1"),
         (TargetPolicy, {"least_runs": 0}, "runs"),
