@@ -13,7 +13,7 @@ from packages.scheduling.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from packages.scheduling.model import Job
 from packages.scheduling.state import Backfill, JobState, OpenFire
 from packages.scheduling.triggers.base import Trigger
-from packages.scheduling.waiting import LONGEST_RETRY_MS
+from packages.scheduling.waiting import LONGEST_RETRY_MS, is_scheduled
 
 # A watermark no further ahead of the clock than this is simply waited for. When the clock was seen to be set back, by
 # little: a correction. When a job is taken in, by more: another machine may have left it, whose clock is another one.
@@ -76,6 +76,15 @@ def asked_again(state: JobState, now: int) -> JobState:
     if waiting == state.open and repeated == state.backfills:
         return state
     return state._replace(open=waiting, backfills=repeated)
+
+
+def led_by_another(state: JobState, until: int) -> JobState:
+    """The state when another engine is known to have gone on up to the instant `until`, and what it left is lost.
+
+    What the schedule named and came due by then counts as published: the other one had the same to publish.
+    """
+    waiting = tuple(fire for fire in state.open if fire.planned > until or not is_scheduled(fire.origin))
+    return state._replace(watermark=max(state.watermark, until), open=waiting)
 
 
 def published_again(state: JobState, now: int) -> JobState:

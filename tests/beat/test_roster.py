@@ -1,6 +1,7 @@
 """Which entries are which jobs, what is known of them, and what the store is still owed."""
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +12,10 @@ from celery.schedules import schedule
 from packages.infra.beat.entries.entry import BeatEntry
 from packages.infra.beat.entries.roster import Roster
 from packages.infra.beat.state_store import MemoryStateStore, StoreAwayError
+from packages.scheduling.decision import Reason
 from packages.scheduling.engine import Engine
 from packages.scheduling.instants import HOUR_MS, MINUTE_MS, to_instant
-from packages.scheduling.state import JobState
+from packages.scheduling.state import JobState, OpenFire
 from tests.beat.stepped import NOON, make_app
 
 AT = to_instant(NOON)
@@ -139,6 +141,20 @@ def test_what_the_store_has_is_not_owed() -> None:
     world.store.save({"one": world.engine.state("one")})
     world.roster.go_on_from_store(world.schedule, AT)
     assert list(world.owed()) == ["two"]
+
+
+def test_what_waited_here_while_another_one_led_is_not_published_again_where_the_store_has_lost_it() -> None:
+    world = World("one")
+    world.take_in(leads=True)
+    failed = OpenFire(AT + HOUR_MS, AT + HOUR_MS, "schedule", AT + HOUR_MS, Reason.PUBLISH_FAILED, since=AT + HOUR_MS)
+    asked_for = replace(failed, origin="trigger:1")
+    later = replace(failed, nominal=AT + 2 * HOUR_MS, planned=AT + 2 * HOUR_MS)
+    before = world.engine.state("one")._replace(watermark=AT + 2 * HOUR_MS, open=(failed, asked_for, later))
+    world.engine.put_state("one", before, AT + 2 * HOUR_MS)
+    world.store.forget(["one"])
+    led_until = AT + 2 * HOUR_MS - 1
+    world.roster.go_on_from_store(world.schedule, AT + 2 * HOUR_MS, led_until=led_until)
+    assert world.engine.state("one").open == (asked_for, later)
 
 
 def test_what_a_store_has_lost_under_a_term_is_owed_again() -> None:

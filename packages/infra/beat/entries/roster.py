@@ -24,6 +24,7 @@ from packages.infra.beat.state_store import StateStore, StoreAwayError
 from packages.infra.ledger.policy_version import PolicyVersion
 from packages.scheduling.engine import QUARANTINE_MS, Engine
 from packages.scheduling.instants import to_datetime, to_instant
+from packages.scheduling.resume import led_by_another
 from packages.scheduling.state import JobState
 from packages.scheduling.triggers.base import Trigger
 
@@ -102,7 +103,7 @@ class Roster:
         begins = stored
         if not stored and led_until is not None:
             known = {name: engine.state(name) for name in engine.names}
-            begins = {name: s._replace(watermark=max(s.watermark, min(led_until, now))) for name, s in known.items()}
+            begins = {name: led_by_another(state, min(led_until, now)) for name, state in known.items()}
         moved = self._anchors.keep(schedule, self._known)
         self._store.forget_absent(self.keys.names_in(schedule), now)
         # What was noted as a follower, or under a term before, is not what the store goes on from.
