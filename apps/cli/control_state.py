@@ -18,7 +18,7 @@ from packages.scheduling.instants import to_datetime
 from packages.scheduling.model import Criticality, Job
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Exemption, Pin, Snapshot
-from packages.scheduling.throttles import FailingTask, Throttle, failing_tasks, throttles, throttles_of
+from packages.scheduling.throttles import FailingTask, Throttle, failing_tasks, in_order, throttles, throttles_of
 from packages.shared_settings import get_beat_settings
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ class ControlState(NamedTuple):
         """Kinds of which the catalogue has no job, or none that is on here: of another application, say."""
         queues = (controllers.queues.keys() | {pin.queue for pin in self.pins}) - {job.queue for job in JOBS}
         every = {(queue, each) for queue in queues for each in Criticality}
-        order = list(reversed(Criticality))
-        return sorted(every | self.owed.keys(), key=lambda kind: (kind[0], order.index(kind[1])))
+        return in_order(every | self.owed.keys())
 
 
 def read_control_state(app: Celery, replicas: "Replicas", control: Control, at: int) -> ControlState:

@@ -11,9 +11,8 @@ from packages.scheduling.decision import Opinion, Reason, Verdict
 from packages.scheduling.gates import backlog, failing_target, pin, slo
 from packages.scheduling.instants import ONE_MS
 from packages.scheduling.model import Criticality, Job
-from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Exemption, Pin, Snapshot
-from packages.scheduling.throttle import pin_of
+from packages.scheduling.throttle import is_pinned, pin_of
 
 THROTTLES: Final = frozenset({pin.NAME, backlog.NAME, slo.NAME, failing_target.NAME})
 
@@ -46,9 +45,8 @@ def left_alone_in_words(job: Job, snapshot: Snapshot, at: int) -> str | None:
             f"To end that: minsy control unexempt {job.name}"
         )
     pinned = pin_of(job, snapshot, at)
-    is_enforced = snapshot.gate_modes.get(pin.NAME, GateMode.ENFORCE) is GateMode.ENFORCE
     # Of any other rate the gate itself speaks.
-    if pinned is None or pinned.rate < ONE or not is_enforced:
+    if pinned is None or pinned.rate < ONE or not is_pinned(job.queue, job.criticality, snapshot, at):
         return None
     of_criticality = "" if pinned.criticality is None else f" --criticality {pinned.criticality.value}"
     return (

@@ -46,6 +46,7 @@ def due_alone(slot: Slot, now: int) -> tuple[Candidate, int | None] | None:
     """`due_of` in the ordinary case, in a fraction of its time: one fire alone is due, and on time. None in any other.
 
     What waits for later does not matter.
+
     Returns the fire and the nominal behind it; the job is settled to the fire's nominal then.
     """
     job, state, nominal, planned, following = slot.job, slot.state, slot.nominal, slot.planned, slot.following

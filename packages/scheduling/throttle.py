@@ -54,6 +54,12 @@ def pin_of_kind(queue: str, criticality: Criticality, snapshot: Snapshot, at: in
     return whole if is_held else None
 
 
+def is_pinned(queue: str, criticality: Criticality, snapshot: Snapshot, at: int) -> bool:
+    """Whether an operator's pin holds for jobs like these, and its gate is enforced: it goes before the control."""
+    is_enforced = snapshot.gate_modes.get(PINS, _ENFORCE) is _ENFORCE
+    return is_enforced and pin_of_kind(queue, criticality, snapshot, at) is not None
+
+
 def is_left_alone(job: Job, snapshot: Snapshot, at: int) -> bool:
     """Whether the gates of the control have no opinion on a job.
 
@@ -65,8 +71,7 @@ def is_left_alone(job: Job, snapshot: Snapshot, at: int) -> bool:
         return False
     if _is_exempt(job, snapshot, at):
         return True
-    mode = snapshot.gate_modes.get(PINS, GateMode.ENFORCE)
-    return mode is GateMode.ENFORCE and pin_of(job, snapshot, at) is not None
+    return is_pinned(job.queue, job.criticality, snapshot, at)
 
 
 def said_until(job: Job, snapshot: Snapshot, at: int) -> int:

@@ -1,6 +1,6 @@
 """What is let through of each kind of fire, and why: the gates themselves are asked, about one that is out of turn."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from packages.scheduling.candidate import Candidate
@@ -69,8 +69,7 @@ def throttles_of(snapshot: Snapshot, jobs: Iterable[Job], at: int) -> list[Throt
         found, kind = _throttle(snapshot, job, at), (job.queue, job.criticality)
         if found is not None and (kind not in worst or _by_strength(found) < _by_strength(worst[kind])):
             worst[kind] = found
-    order = list(reversed(Criticality))
-    return [worst[kind] for kind in sorted(worst, key=lambda kind: (kind[0], order.index(kind[1])))]
+    return [worst[kind] for kind in in_order(worst)]
 
 
 def failing_tasks(snapshot: Snapshot, jobs: Iterable[Job], at: int) -> list[FailingTask]:
@@ -86,15 +85,18 @@ def failing_tasks(snapshot: Snapshot, jobs: Iterable[Job], at: int) -> list[Fail
             if failing_target.opinion(candidate, snapshot) is not None:
                 of_task.add((job.queue, job.criticality))
     return [
-        FailingTask(task, target.rate, target.since, mode is GateMode.OBSERVE, _in_order(held))
+        FailingTask(
+            task, target.rate, target.since, mode is GateMode.OBSERVE, None if held is None else tuple(in_order(held))
+        )
         for task, target in sorted(targets.items())
         if (held := kinds.get(task)) is None or held
     ]
 
 
-def _in_order(kinds: Collection[tuple[str, Criticality]] | None) -> tuple[tuple[str, Criticality], ...] | None:
+def in_order(kinds: Iterable[tuple[str, Criticality]]) -> list[tuple[str, Criticality]]:
+    """By queue, and of a queue first what is held back first."""
     order = list(reversed(Criticality))
-    return None if kinds is None else tuple(sorted(kinds, key=lambda kind: (kind[0], order.index(kind[1]))))
+    return sorted(kinds, key=lambda kind: (kind[0], order.index(kind[1])))
 
 
 def _by_strength(throttle: Throttle) -> tuple[bool, int]:

@@ -90,9 +90,8 @@ class TargetControl(NamedTuple):
 class Controllers(NamedTuple):
     """The whole state. A queue, objective or task that is not there is left alone.
 
-    `coalesced`: fires that a later one has taken up, by (queue, criticality), since the queue is throttled; or since a
-    level or a failing task throttles, which may concern any queue. `observed`: their gate observes, so that nothing has
-    answered to the rates of the queues.
+    `coalesced`: fires that a later one has taken up, by (queue, criticality), since such fires are throttled; a failing
+    task may concern any queue. `observed`: their gate observes, so that nothing has answered to the queues' rates.
     """
 
     stepped_at: int | None = None

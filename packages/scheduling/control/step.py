@@ -14,7 +14,7 @@ from packages.scheduling.gates import backlog, failing_target, slo
 from packages.scheduling.model import Criticality
 from packages.scheduling.policies import GateMode
 from packages.scheduling.snapshot import Snapshot
-from packages.scheduling.throttle import PINS, pin_of_kind
+from packages.scheduling.throttle import is_pinned
 
 # A task, and the queue and criticality of jobs that run it.
 TaskKind = tuple[str, str, Criticality]
@@ -78,10 +78,10 @@ def _left_to_find(present: Present, snapshot: Snapshot, now: int) -> Present:
 
     What a queue does then says nothing about what was found for them, and nobody makes room by what does not hold.
     """
-    if not snapshot.pins or snapshot.gate_modes.get(PINS, GateMode.ENFORCE) is not GateMode.ENFORCE:
+    if not snapshot.pins:
         return present
     return {
-        queue: [each for each in criticalities if pin_of_kind(queue, each, snapshot, now) is None]
+        queue: [each for each in criticalities if not is_pinned(queue, each, snapshot, now)]
         for queue, criticalities in present.items()
     }
 
@@ -96,11 +96,10 @@ def of_held_tasks(
     """
     if not (controllers.targets or snapshot.tasks):
         return controllers, snapshot
-    said = snapshot if snapshot.gate_modes.get(PINS, GateMode.ENFORCE) is GateMode.ENFORCE else None
     held = {
         task
         for task, queue, criticality in kinds
-        if failing_target.may_hold(criticality) and (said is None or pin_of_kind(queue, criticality, said, now) is None)
+        if failing_target.may_hold(criticality) and not is_pinned(queue, criticality, snapshot, now)
     }
     targets = {task: target for task, target in controllers.targets.items() if task in held}
     tasks = {task: reading for task, reading in snapshot.tasks.items() if task in held}
